@@ -1,0 +1,56 @@
+# Every task of the project; CI runs exactly these. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint types layers format docs matrix bench check clean
+
+help:  ## List the tasks
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group dev --editable ".[all]"
+	@touch $@
+
+install: $(STAMP)  ## Make the virtual environment, with everything for development
+
+demo: $(STAMP)  ## Load a year of real flights into a table, and see what atio does
+	@$(BIN)/python examples/nycflights.py
+
+test: $(STAMP)  ## Run all tests
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-fast: $(STAMP)  ## Run the tests without the longer attacks
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+
+lint: $(STAMP)  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## Check types
+	$(BIN)/mypy
+
+layers: $(STAMP)  ## Check that imports go down only
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+matrix: $(STAMP)  ## Print the matrix of types that come back exactly
+	@$(BIN)/python -m tests.fidelity
+
+bench: $(STAMP)  ## Print the ratio tables, beside the peers (about 25 minutes)
+	@$(BIN)/python -m benchmarks
+
+check: lint types layers test docs  ## Everything CI runs
+
+clean:  ## Remove what the tasks made
+	rm -rf $(VENV) .venv-peers site dist build demo_table .pytest_cache .mypy_cache .ruff_cache .hypothesis
