@@ -1,0 +1,84 @@
+"""Where tables live: :class:`Storage`, its implementations, and the way from a URL to one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from atio.errors import InputError, UnsupportedError
+from atio.storage.base import Storage
+from atio.storage.local import LocalStorage
+from atio.storage.memory import MemoryStorage
+
+__all__ = ["LocalStorage", "MemoryStorage", "Storage", "open_storage"]
+
+# Two letters at least: one is a drive of Windows.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_BROKEN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\](?![/\\])")
+
+
+def open_storage(url: str | os.PathLike[str] | Storage, *, durable: bool = True) -> Storage:
+    """Return the storage that a path or URL names; nothing is read or made yet.
+
+    Parameters
+    ----------
+    url
+        A path (``~`` is expanded), ``file:///path``, ``memory://name``, or a storage, which is
+        returned as it is.
+    durable
+        See :class:`LocalStorage`.
+
+    Raises
+    ------
+    UnsupportedError
+        A URL of another kind.
+    InputError
+        A path or URL that names nothing.
+    """
+    if isinstance(url, Storage):
+        return url
+    text = os.fspath(url)
+    if match := _URL.fullmatch(text):
+        scheme, rest = match[1].lower(), match[2]
+        if opener := _SCHEMES.get(scheme):
+            return opener(rest, durable)
+        raise UnsupportedError(
+            f"{scheme}:// is no place for a table", hint=f"use a path, or one of {', '.join(_supported())}"
+        )
+    if _BROKEN_URL.match(text):
+        raise UnsupportedError(
+            f"{text!r} looks like a URL that lost a slash",
+            hint='give URLs as text, not as a Path; write "./" before a path that has a colon',
+        )
+    return _open_path(text, durable)
+
+
+def _open_path(path: str, durable: bool) -> Storage:
+    return LocalStorage(os.path.expanduser(path), durable=durable)  # noqa: PTH111 - keeps an unknown ~user
+
+
+def _open_file(rest: str, durable: bool) -> Storage:
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise InputError(
+            f"file://{rest} names another machine", hint="write file:///path, with three slashes"
+        )
+    path = unquote(path, errors="surrogateescape")
+    drive = re.match(r"[A-Za-z]:(/|$)", path) if os.name == "nt" else None
+    return LocalStorage(path if drive else "/" + path, durable=durable)
+
+
+def _open_memory(rest: str, durable: bool) -> Storage:
+    del durable  # nothing in memory survives a power cut
+    if not rest:
+        raise InputError("memory:// has no name", hint="write memory://name")
+    return MemoryStorage.named(rest)
+
+
+def _supported() -> list[str]:
+    return [f"{scheme}://" for scheme in _SCHEMES]
+
+
+_SCHEMES: dict[str, Callable[[str, bool], Storage]] = {"file": _open_file, "memory": _open_memory}

@@ -1,0 +1,168 @@
+"""What a table asks of the place it lives in.
+
+The interface suits disks and object stores alike: objects are written once and whole, one
+object (the pointer) is replaced by a conditional swap, nothing is renamed and listing is needed
+only by maintenance. ``spec/storage.md`` states the rules; ``atio.storage.conformance`` tests them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a storage promises beyond reading and writing.
+
+    Attributes
+    ----------
+    swap
+        ``swap`` is atomic among all writers; without it only one declared writer may write.
+    durable
+        What a write acknowledged survives a power cut.
+    lock
+        ``exclusive`` keeps other writers out, so a commit cannot meet a conflict.
+    leases
+        ``lease`` tells live writers from dead ones.
+    """
+
+    swap: bool
+    durable: bool
+    lock: bool
+    leases: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A replaceable object's content and the token that a swap from it needs."""
+
+    data: bytes
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a listing: path relative to the root, size in bytes, mtime in seconds (UTC)."""
+
+    path: str
+    size: int
+    modified: float
+
+
+class Sink(Protocol):
+    """A new object being written. Nothing is acknowledged before ``close`` returns."""
+
+    def write(self, data: Buffer, /) -> int: ...
+    def close(self) -> None:
+        """Make the object durable (capability permitting). Raises if that failed."""
+
+    def abort(self) -> None:
+        """Give the object up and remove what was written; never raises; harmless after close."""
+
+
+class Lease(Protocol):
+    """Proof that a writer lives; gone when its process is."""
+
+    def release(self) -> None: ...
+
+
+class Storage(ABC):
+    """One folder or bucket prefix. Paths are relative, ``/``-separated and free of ``..``.
+
+    All methods are safe to call from several threads. Errors are of :mod:`atio.errors`:
+    ``NotFoundError`` for a missing object, ``ExistsError``, ``AccessError``, ``StorageFullError``,
+    ``StorageError``; only ``swap`` may raise ``ConflictError`` and ``OutcomeUnknownError``.
+    """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where this is, for messages; never holds credentials."""
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities: ...
+
+    # -- objects that are written once -----------------------------------------------------
+
+    @abstractmethod
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes ``offset … offset+length`` (or to the end). Short only where the object ends."""
+
+    @abstractmethod
+    def size(self, path: str) -> int:
+        """Size in bytes; ``NotFoundError`` when missing."""
+
+    @abstractmethod
+    def create(self, path: str, data: Buffer) -> None:
+        """Write a new object, whole and durable when this returns. ``ExistsError`` if it is there.
+
+        If this raises, the object is absent or is an unreferenced remnant; never retried under
+        the same name.
+        """
+
+    @abstractmethod
+    def sink(self, path: str) -> Sink:
+        """Write a new object piece by piece."""
+
+    @abstractmethod
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove objects; a missing one is no error."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """Every object below the folder ``prefix`` ("" is everything), in any order.
+
+        Objects removed meanwhile may or may not appear. A missing folder lists nothing.
+        """
+
+    def local_path(self, path: str) -> str | None:
+        """A path the operating system can open for reading, or None."""
+        del path
+        return None
+
+    # -- the one object that is replaced ---------------------------------------------------
+
+    @abstractmethod
+    def load(self, path: str) -> Value | None:
+        """Content and token from one response; None when the object does not exist."""
+
+    @abstractmethod
+    def swap(self, path: str, data: Buffer, expected: str | None) -> str:
+        """Replace the object if its token is still ``expected`` (None: if it does not exist).
+
+        Returns
+        -------
+        str
+            The token of what was written.
+
+        Raises
+        ------
+        ConflictError
+            The object was another one: surely not written.
+        OutcomeUnknownError
+            The object may or may not have been written.
+        AtioError
+            Any other error: surely not written.
+        """
+
+    # -- writers among each other ----------------------------------------------------------
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep other writers out for a moment, where the storage can; else do nothing."""
+        return nullcontext()
+
+    def lease(self, name: str) -> Lease | None:
+        """Declare a live writer whose objects' names start with ``name``."""
+        del name
+        return None
+
+    def live_leases(self) -> frozenset[str]:
+        """Names of the leases whose writers live; leases of dead writers are removed."""
+        return frozenset()

@@ -1,0 +1,291 @@
+"""Locks on files that die with their process.
+
+``flock`` on POSIX: it belongs to the open file, so it is safe among threads that each open their
+own descriptor, and closing another descriptor of the file does not drop it (a POSIX ``fcntl``
+lock would vanish). ``msvcrt.locking`` on Windows.
+"""
+
+# System calls on text paths: they give descriptors, and pathlib costs microseconds.
+# ruff: noqa: PTH116, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from atio.errors import LockTimeoutError, StorageError
+from atio.storage.failures import translating
+from atio.storage.files import NOFOLLOW, Clock, Sleep
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+_SHORTEST, _LONGEST = 0.0002, 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How long to wait for a lock, and by which clock."""
+
+    timeout: float
+    clock: Clock
+    sleep: Sleep
+
+
+# -- one locked file -----------------------------------------------------------------------------
+
+
+class LockedFile:
+    """An open lock file. Held until ``release``, garbage collection or the end of the process."""
+
+    __slots__ = ("_fd", "_pid", "path")
+
+    def __init__(self, path: str, *, create: bool) -> None:
+        self.path = path
+        self._fd = -1
+        self._pid = os.getpid()
+        with _forking:  # a fork between the two lines would leave the child with a stray copy
+            self._fd = _open(path, create=create)
+            _open_fds.add(self._fd)
+
+    @property
+    def is_ours(self) -> bool:
+        """False after ``release`` and in forked children: there it is the parent's."""
+        return self._fd >= 0 and self._pid == os.getpid()
+
+    def try_lock(self) -> bool:
+        """Lock if nobody else does. Whether the file is still the one at ``path``: see ``is_there``."""
+        try:
+            _lock(self._fd)
+        except OSError as error:
+            if error.errno in _HELD:
+                return False
+            if error.errno in _NO_LOCKS:
+                raise StorageError(
+                    f"the file system offers no locks ({error.strerror})",
+                    file=self.path,
+                    hint="mount it with locks, or keep the table on a local disk or in a bucket",
+                ) from error
+            raise
+        return True
+
+    def is_there(self) -> bool:
+        """Tell whether the path still leads to this very file, not to a successor or nothing."""
+        try:
+            return os.path.samestat(os.lstat(self.path), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Unlock and close; harmless when repeated, and nothing at all in a forked child."""
+        if not self.is_ours:
+            return
+        fd, self._fd = self._fd, -1
+        with contextlib.suppress(OSError):
+            # Said aloud: a copy of the descriptor, say in a child being started, would keep the lock.
+            _unlock(fd)
+        _open_fds.discard(fd)
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def _open(path: str, *, create: bool) -> int:
+    flags = _CLOEXEC | NOFOLLOW | _NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | (os.O_CREAT if create else 0) | flags, 0o666)
+    except PermissionError as refused:
+        # Another user's lock file: local disks lock a read-only descriptor as well (NFS does not).
+        try:
+            return os.open(path, os.O_RDONLY | flags)
+        except FileNotFoundError:
+            raise refused from None
+
+
+if sys.platform == "win32":
+
+    def _lock(fd: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
+else:
+
+    def _lock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+# -- waiting -------------------------------------------------------------------------------------
+
+
+def lock_file(path: str, waiting: Waiting) -> LockedFile:
+    """Create the file if need be and lock it.
+
+    Raises
+    ------
+    LockTimeoutError
+        Somebody else held it for too long.
+    """
+    start = waiting.clock()
+    while (file := _attempt(path)) is None:
+        waited = waiting.clock() - start
+        if waited >= waiting.timeout:
+            raise _timeout(path, waiting.timeout, holder(path))
+        # In proportion to the wait so far: short waits end at once, long ones cost no CPU.
+        pause = min(max(waited / 8, _SHORTEST), _LONGEST)
+        waiting.sleep(pause * (0.5 + os.urandom(1)[0] / 256))
+    return file
+
+
+def _attempt(path: str) -> LockedFile | None:
+    file = LockedFile(path, create=True)
+    try:
+        # Removed (and perhaps made anew) between open and lock, it would exclude nobody.
+        if file.try_lock() and file.is_there():
+            return file
+    except BaseException:
+        file.release()
+        raise
+    file.release()
+    return None
+
+
+def _timeout(path: str, timeout: float, who: str) -> LockTimeoutError:
+    return LockTimeoutError(
+        f"waited {timeout:g} s for the lock that {who} holds",
+        file=path,
+        hint="try again, or find out why that writer hangs; the lock is freed when its process ends",
+    )
+
+
+def holder(path: str) -> str:
+    """Say who holds the lock, as far as the system tells.
+
+    Read from Linux's table of locks, so that taking a lock need not write down who took it.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            status = os.stat(path)
+            place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+            with open("/proc/locks", encoding="ascii") as table:
+                rows = [row.split() for row in table]
+            pid = next((int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == place), 0)
+            if pid == os.getpid():
+                return "another thread or handle of this process"
+            if pid > 0:  # 0: beyond this container
+                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+                    return f"process {pid} ({comm.read().strip()})"
+    return "another process"
+
+
+# -- a lock for threads and processes ------------------------------------------------------------
+
+
+class FolderLock:
+    """Keeps other threads and processes out; a thread that holds it may enter again.
+
+    Parameters
+    ----------
+    path
+        The lock file; never removed.
+    prepare
+        Makes the folder of the lock file when it is missing.
+    """
+
+    def __init__(self, path: str, waiting: Waiting, prepare: Callable[[], object]) -> None:
+        self._path = path
+        self._waiting = waiting
+        self._prepare = prepare
+        self._reset()
+        _locks.add(self)
+
+    def _reset(self) -> None:
+        self._threads = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        threads = self._threads
+        if not threads.acquire(timeout=min(self._waiting.timeout, threading.TIMEOUT_MAX)):
+            raise _timeout(self._path, self._waiting.timeout, "another thread of this process")
+        try:
+            depth = self._depth
+            file = self._take() if depth == 0 else None
+            try:
+                self._depth = depth + 1
+                yield
+            finally:
+                # A child forked meanwhile has a state of its own, and the file is its parent's.
+                if threads is self._threads:
+                    self._depth = depth
+                if file is not None:
+                    file.release()
+        finally:
+            threads.release()
+
+    def _take(self) -> LockedFile:
+        with translating(self._path):
+            try:
+                return lock_file(self._path, self._waiting)
+            except FileNotFoundError:
+                self._prepare()
+                return lock_file(self._path, self._waiting)
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, where the threads that held it do not exist."""
+        self._reset()
+
+
+# -- forks ---------------------------------------------------------------------------------------
+# A child shares its parent's open files and with them the locks: it would keep them beyond the
+# parent's death. So it closes its copies, which does not unlock (only LOCK_UN would).
+
+_forking = threading.RLock()
+_open_fds: set[int] = set()
+_locks: weakref.WeakSet[FolderLock] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _forking.release()
+
+
+def _after_fork_in_child() -> None:
+    global _forking  # noqa: PLW0603 - the child needs a lock that no lost thread holds
+    _forking = threading.RLock()
+    for fd in _open_fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+    _open_fds.clear()
+    for lock in tuple(_locks):
+        lock.forget()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+    )
