@@ -1,0 +1,148 @@
+"""Manifests: lists of data files with their statistics, as Parquet (spec/manifest.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from atio.errors import DamagedError
+from atio.metadata.objects import Objects
+from atio.model.snapshot import DataFile, Footer, ManifestRef
+from atio.schema import scalars
+
+_FIXED = pa.schema(
+    [
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("hash", pa.string(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("added", pa.int64(), nullable=False),
+        pa.field("level", pa.int32(), nullable=False),
+        pa.field("format", pa.string(), nullable=False),
+        pa.field("schema_id", pa.int64(), nullable=False),
+        pa.field("footer_size", pa.int64()),
+        pa.field("footer_hash", pa.string()),
+    ]
+)
+_SUFFIXES = (".lower", ".upper", ".nulls", ".nans")
+
+
+def write(objects: Objects, entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> ManifestRef:
+    """Write a manifest; ``types`` are the columns' types by field id, for the statistics."""
+    ref = objects.put("manifests", encode(entries, types), suffix=".parquet")
+    made = ManifestRef(
+        path=ref.path,
+        size=ref.size,
+        hash=ref.hash,
+        entries=len(entries),
+        rows=sum(e.rows for e in entries),
+        bytes=sum(e.size for e in entries),
+        first_added=min(e.added for e in entries),
+        last_added=max(e.added for e in entries),
+    )
+    objects.remember(made, tuple(entries))
+    return made
+
+
+def read(objects: Objects, ref: ManifestRef) -> tuple[DataFile, ...]:
+    """Every entry, the removed ones too, in order."""
+    entries = objects.parsed(ref, tuple, decode)
+    if len(entries) != ref.entries or any(place >= ref.entries for place in ref.removed):
+        raise DamagedError(f"{ref.path} has {len(entries)} entries, not {ref.entries}", file=ref.path)
+    return entries
+
+
+def live(objects: Objects, ref: ManifestRef) -> tuple[DataFile, ...]:
+    entries = read(objects, ref)
+    gone = set(ref.removed)
+    return tuple(e for i, e in enumerate(entries) if i not in gone) if gone else entries
+
+
+def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
+    columns: dict[str, list[Any]] = {
+        "path": [e.path for e in entries],
+        "size": [e.size for e in entries],
+        "hash": [e.hash for e in entries],
+        "rows": [e.rows for e in entries],
+        "added": [e.added for e in entries],
+        "level": [e.level for e in entries],
+        "format": [e.format for e in entries],
+        "schema_id": [e.schema_id for e in entries],
+        "footer_size": [e.footer.size if e.footer else None for e in entries],
+        "footer_hash": [e.footer.hash if e.footer else None for e in entries],
+    }
+    table = pa.table(columns, schema=_FIXED)
+    stats: dict[int, dict[int, tuple[Any, ...]]] = {}
+    for place, entry in enumerate(entries):
+        for identity, *values in entry.stats:
+            stats.setdefault(int(identity), {})[place] = tuple(values)  # type: ignore[arg-type]
+    for identity, by_entry in stats.items():
+        if identity not in types:
+            continue
+        bound = statistics_type(types[identity])
+        for number, suffix in enumerate(_SUFFIXES):
+            values = [
+                found[number] if (found := by_entry.get(i)) and number < len(found) else None
+                for i in range(len(entries))
+            ]
+            if number == 3 and all(value is None for value in values):
+                continue
+            kind = bound if number < 2 else pa.int64()
+            array = pa.array([scalars.decode(v, kind) for v in values], kind)
+            table = table.append_column(pa.field(f"{identity}{suffix}", kind), array)
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table, sink, compression="zstd", write_statistics=False, store_schema=False, use_dictionary=False
+    )
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def decode(data: bytes) -> tuple[DataFile, ...]:
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        fixed = table.select(_FIXED.names).cast(_FIXED).to_pydict()
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ValueError(f"not a manifest: {error}") from error
+    stats: list[list[tuple[Any, ...]]] = [[] for _ in range(table.num_rows)]
+    identities = [int(n.removesuffix(".nulls")) for n in table.column_names if n.endswith(".nulls")]
+    for identity in identities:
+        names = [f"{identity}{suffix}" for suffix in _SUFFIXES if f"{identity}{suffix}" in table.column_names]
+        for place, values in enumerate(zip(*(table.column(n).to_pylist() for n in names), strict=True)):
+            if any(value is not None for value in values):
+                lower, upper, *counts = values
+                found = (scalars.encode(lower), scalars.encode(upper), *counts)
+                stats[place].append((identity, *found))
+    names = [n for n in _FIXED.names if not n.startswith("footer")]
+    entries = []
+    for place, row_stats in enumerate(stats):
+        size, checksum = fixed["footer_size"][place], fixed["footer_hash"][place]
+        entries.append(
+            DataFile(
+                **{name: fixed[name][place] for name in names},
+                footer=None if size is None else Footer(size=size, hash=checksum),
+                stats=tuple(row_stats),
+            )
+        )
+    return tuple(entries)
+
+
+def statistics_type(kind: pa.DataType) -> pa.DataType:
+    """How bounds of a column are stored: the type that compares alike and JSON can match."""
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return statistics_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return statistics_type(kind.storage_type)
+    if pa.types.is_temporal(kind):
+        return pa.int64()
+    if pa.types.is_floating(kind):
+        return pa.float64()
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
+        return pa.binary()
+    if pa.types.is_decimal(kind) and kind.bit_width < 128:
+        return pa.decimal128(kind.precision, kind.scale)
+    return kind
