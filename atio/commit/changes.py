@@ -1,0 +1,236 @@
+"""What a commit can do to a table: functions from one draft to the next.
+
+Each is given the state that the commit builds upon and raises ``ConflictError`` if what it needs
+of it is no longer so. ``spec/commit.md`` has the rules by operation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from atio.commit.state import Draft
+from atio.errors import ConflictError, ExistsError, VersionNotFoundError
+from atio.frames import RangeIndex, merge_index
+from atio.metadata import history
+from atio.model.base import FrozenDict
+from atio.model.pointer import Catalog, Tag
+from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
+from atio.schema.bound import BoundSchema
+from atio.schema.merge import reconcile
+
+
+class Change(Protocol):
+    """One step of a commit."""
+
+    def apply(self, draft: Draft) -> Draft: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTable:
+    """Make a table that does not exist: version 0."""
+
+    schema: BoundSchema
+    properties: dict[str, str]
+
+    def apply(self, draft: Draft) -> Draft:
+        if draft.base is not None:
+            raise ExistsError("the table exists already", hint="open it with Table.open()")
+        return replace(
+            draft, schema=self.schema, catalog=draft.catalog.replace(properties=FrozenDict(self.properties))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AddFiles:
+    """Append files. Commutes with everything but changes of the columns.
+
+    ``grown_from`` is the id of the schema that the writer saw, if its own is a new one.
+    """
+
+    files: tuple[DataFile, ...]
+    schema: BoundSchema
+    grown_from: int | None = None
+    index: FrameIndex | None = None
+
+    def apply(self, draft: Draft) -> Draft:
+        schema, older = self.schema, draft.older_schemas
+        if draft.schema is not None:
+            schema, older = _merged_schema(draft, self)
+        rows = sum(file.rows for file in self.files)
+        added = tuple(f.replace(added=draft.version, schema_id=schema.spec.id) for f in self.files)
+        before = draft.summary
+        return replace(
+            draft,
+            schema=schema,
+            older_schemas=older,
+            files=(*draft.files, *added),
+            index=_joined(draft.index, before.rows, self.index, rows),
+            summary=Summary(
+                rows=before.rows + rows,
+                bytes=before.bytes + sum(f.size for f in added),
+                files=before.files + len(added),
+                added=before.added + rows,
+                removed=before.removed,
+            ),
+        )
+
+
+def _merged_schema(draft: Draft, added: AddFiles) -> tuple[BoundSchema, tuple[SchemaRef, ...]]:
+    current, staged = draft.schema, added.schema
+    assert current is not None
+    unmoved = added.grown_from == current.spec.id and staged.spec.id == draft.last_schema_id + 1
+    if staged.ref is None and unmoved:
+        older = draft.older_schemas
+        if not staged.same_structure(current) and current.ref is not None:
+            older = (current.ref, *older)
+        return staged, older
+    return reconcile(current, staged, draft.last_schema_id), draft.older_schemas
+
+
+def _joined(a: FrameIndex | None, rows_a: int, b: FrameIndex | None, rows_b: int) -> FrameIndex | None:
+    if a is None and b is None:
+        return None
+    return frame_index(merge_index(range_index(a), rows_a, range_index(b), rows_b))
+
+
+def frame_index(index: RangeIndex | None) -> FrameIndex | None:
+    if index is None:
+        return None
+    return FrameIndex(start=index.start, stop=index.stop, step=index.step, name=index.name)
+
+
+def range_index(index: FrameIndex | None) -> RangeIndex | None:
+    return None if index is None else RangeIndex(index.start, index.stop, index.step, index.name)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceAll:
+    """Overwrite: the table is these files, whatever it was before."""
+
+    files: tuple[DataFile, ...]
+    schema: BoundSchema
+    index: FrameIndex | None
+    last_field_id: int
+    """The highest field id when the files were written: new columns must not share an id."""
+
+    def apply(self, draft: Draft) -> Draft:
+        if draft.last_field_id != self.last_field_id and self.schema.ref is None:
+            raise ConflictError(
+                "another commit added columns after these rows were written", hint="write the rows again"
+            )
+        schema = self.schema
+        if schema.ref is None and schema.spec.id <= draft.last_schema_id:
+            schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
+        rows = sum(file.rows for file in self.files)
+        before = draft.summary
+        return replace(
+            draft,
+            schema=schema,
+            older_schemas=(),
+            files=tuple(f.replace(added=draft.version, schema_id=schema.spec.id) for f in self.files),
+            manifests=(),
+            index=self.index,
+            summary=Summary(
+                rows=rows,
+                bytes=sum(f.size for f in self.files),
+                files=len(self.files),
+                added=before.added + rows,
+                removed=before.removed + before.rows,
+            ),
+            changes=draft.changes.replace(replaced=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring back an older version's content as a new version."""
+
+    snapshot: Snapshot
+    schema: BoundSchema
+
+    def apply(self, draft: Draft) -> Draft:
+        require_version(draft, self.snapshot.version)
+        old, before = self.snapshot, draft.summary
+        return replace(
+            draft,
+            schema=self.schema,
+            older_schemas=old.schemas[1:],
+            files=old.files,
+            manifests=old.manifests,
+            index=old.index,
+            summary=old.summary.replace(
+                added=before.added + old.summary.rows, removed=before.removed + before.rows
+            ),
+            changes=Changes(replaced=True, restored=old.version),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetTag:
+    name: str
+    tag: Tag
+    move: bool
+
+    def apply(self, draft: Draft) -> Draft:
+        require_version(draft, self.tag.version)
+        known = draft.catalog.tag(self.name)
+        if known is not None and known.version != self.tag.version and not self.move:
+            raise ExistsError(
+                f"tag {self.name!r} is there already, on version {known.version}",
+                hint="untag it first, or pass move=True",
+            )
+        tags = {**dict(draft.catalog.tags), self.name: self.tag}
+        return replace(draft, catalog=draft.catalog.replace(tags=tuple(sorted(tags.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class DropTag:
+    name: str
+
+    def apply(self, draft: Draft) -> Draft:
+        if draft.catalog.tag(self.name) is None:
+            raise VersionNotFoundError(f"there is no tag {self.name!r}", hint=known_tags(draft.catalog))
+        tags = tuple((name, tag) for name, tag in draft.catalog.tags if name != self.name)
+        return replace(draft, catalog=draft.catalog.replace(tags=tags))
+
+
+@dataclass(frozen=True, slots=True)
+class SetProperties:
+    """Set or (None) remove properties."""
+
+    properties: dict[str, str | None]
+
+    def apply(self, draft: Draft) -> Draft:
+        merged = {**draft.catalog.properties, **self.properties}
+        kept = FrozenDict({name: value for name, value in merged.items() if value is not None})
+        return replace(draft, catalog=draft.catalog.replace(properties=kept))
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Take versions out of the index. The newest one and tagged ones stay whatever is asked."""
+
+    versions: frozenset[int]
+
+    def apply(self, draft: Draft) -> Draft:
+        base = draft.base
+        assert base is not None
+        tagged = {tag.version for _, tag in draft.catalog.tags}
+        found = {line.version for line in history.all_versions(draft.objects, base.pointer.history)}
+        return replace(draft, retained=frozenset(found - (self.versions - tagged)))
+
+
+def require_version(draft: Draft, version: int) -> None:
+    """Raise unless the version is still retained."""
+    base = draft.base
+    assert base is not None
+    if version == base.version:
+        return
+    if history.find(draft.objects, base.pointer.history, version) is None:
+        raise VersionNotFoundError(f"version {version} is gone: it was expired meanwhile", version=version)
+
+
+def known_tags(catalog: Catalog) -> str:
+    names = [name for name, _ in catalog.tags]
+    return f"tags are {', '.join(names[:10])}" if names else "the table has no tags"

@@ -1,0 +1,161 @@
+"""The one optimistic loop that every commit goes through (spec/commit.md)."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+from atio.commit.build import Request, next_state
+from atio.commit.state import POINTER, State, decode_pointer, load_state
+from atio.errors import AtioError, ConflictError, NotFoundError, OutcomeUnknownError, ResponseLostError
+from atio.metadata import history
+from atio.metadata.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and after which pauses, a lost race is run again.
+
+    Pauses are drawn from 0 … ``pause`` · 2ⁿ seconds, at most ``longest``.
+    """
+
+    attempts: int = 50
+    pause: float = 0.01
+    longest: float = 1.0
+    sleep: Callable[[float], None] = time.sleep
+    uniform: Callable[[float, float], float] = random.uniform
+
+    def tries(self) -> Iterator[int]:
+        for attempt in range(self.attempts):
+            if attempt:
+                self.sleep(self.uniform(0, min(self.longest, self.pause * 2**attempt)))
+            yield attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``state`` is the table after the commit; ``replayed`` the version an earlier use of the token made."""
+
+    state: State
+    replayed: int | None = None
+
+
+def system_clock() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Committer:
+    """Carries requests out on one table."""
+
+    objects: Objects
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    clock: Callable[[], int] = system_clock
+
+    def commit(self, request: Request) -> Outcome:
+        """Build upon the newest state until the swap succeeds.
+
+        Raises
+        ------
+        ConflictError
+            What the commit needs is no longer so, or it lost every race.
+        OutcomeUnknownError
+            It may have landed. Any other ``AtioError``: surely not, and its metadata files are gone.
+        """
+        for _ in self.retry.tries():
+            # A storage that can keep others out does: there the first attempt cannot lose.
+            with self.objects.storage.exclusive():
+                base = load_state(self.objects)
+                if base is not None and request.token is not None:
+                    known = self.version_of(request.token, base)
+                    if known is not None:
+                        return Outcome(base, replayed=known)
+                _check_requirements(request, base)
+                landed = self._attempt(request, base)
+            if landed is not None:
+                return Outcome(landed)
+        raise ConflictError(
+            f"{self.retry.attempts} attempts lost against other writers",
+            hint="try again when fewer write at once",
+        )
+
+    def version_of(self, token: str, base: State) -> int | None:
+        if base.snapshot.token == token:
+            return base.version
+        return history.find_token(self.objects, base.pointer.tokens, token)
+
+    def _attempt(self, request: Request, base: State | None) -> State | None:
+        """One try; None when another writer was faster."""
+        recorder = self.objects.recorder()
+        expected = base.token if base else None
+        try:
+            state = next_state(recorder, request, base, self.clock())
+            data = state.pointer.encode()
+        except BaseException:
+            recorder.discard()
+            raise
+        try:
+            return replace(state, token=self.objects.storage.swap(POINTER, data, expected))
+        except ConflictError:
+            recorder.discard()
+            return None
+        except ResponseLostError:
+            return self._look_again(state, data, expected)
+        except OutcomeUnknownError:
+            raise  # What was written may be part of the table by now: it stays.
+        except AtioError:
+            recorder.discard()
+            raise
+
+    def _look_again(self, state: State, data: bytes, expected: str | None) -> State | None:
+        """After a lost answer: landed (the state), surely not (None), or ``OutcomeUnknownError``.
+
+        While the pointer is still the one we built upon, our request may be under way yet: the same
+        bytes are sent again, so that whichever arrives first is the one commit.
+        """
+        mine = state.pointer
+        for _ in self.retry.tries():
+            try:
+                value = self.objects.storage.load(POINTER)
+                if (value.token if value else None) == expected:
+                    return replace(state, token=self.objects.storage.swap(POINTER, data, expected))
+            except (ResponseLostError, ConflictError):
+                continue
+            except AtioError:
+                break
+            assert value is not None
+            found = decode_pointer(value.data)
+            if found.commit_id == mine.commit_id:
+                return replace(state, token=value.token)
+            if mine.snapshot.id != mine.commit_id:
+                break  # A commit without a version leaves no trace below later ones.
+            if found.snapshot.version < mine.snapshot.version:
+                return None
+            line = history.find(self.objects, found.history, mine.snapshot.version)
+            if found.snapshot.version == mine.snapshot.version or (line and line.id != mine.snapshot.id):
+                return None
+            if line is None:
+                break
+            return load_state(self.objects)
+        raise OutcomeUnknownError(
+            "the answer to the commit was lost and the outcome cannot be found out",
+            version=mine.snapshot.version,
+            hint="look at history() before writing again; a token= makes repeating safe",
+        )
+
+
+def _check_requirements(request: Request, base: State | None) -> None:
+    if base is None:
+        if request.must_exist:
+            raise NotFoundError("there is no table here", hint="append() or Table.create() makes one")
+        if request.expected_version:
+            raise ConflictError(f"version {request.expected_version} was expected and there is no table")
+    elif request.expected_version is not None and request.expected_version != base.version:
+        raise ConflictError(
+            f"the table is at version {base.version}, not at the expected {request.expected_version}",
+            version=base.version,
+            hint="read the table again and decide anew",
+        )

@@ -1,0 +1,199 @@
+"""What a table is at one moment, and what a commit makes of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from atio.errors import DamagedError, NewerFormatError
+from atio.metadata import manifests
+from atio.metadata.objects import Objects
+from atio.metadata.tiers import to_merge
+from atio.model import schema as spec
+from atio.model.base import FORMAT_VERSION, Ref
+from atio.model.pointer import Catalog, Pointer, unknown
+from atio.model.snapshot import (
+    NO_CHANGES,
+    Changes,
+    DataFile,
+    FrameIndex,
+    ManifestRef,
+    SchemaRef,
+    Snapshot,
+    Summary,
+)
+from atio.schema.bound import BoundSchema
+
+POINTER = "current"
+INLINE = 12
+"""Data files that a snapshot lists itself before they move to a manifest."""
+NO_CATALOG = Catalog(kind="catalog", time=0)
+_MAX_REMOVED = 1024
+_FEATURES: frozenset[str] = frozenset()
+"""Features of the specification that this implementation knows."""
+
+
+def decode_pointer(data: bytes) -> Pointer:
+    """The pointer in ``data``; refuses newer formats before anything else is interpreted."""
+    found = re.match(rb'\{"format_version":(\d{1,9})[,}]', data)
+    if found and int(found[1]) > FORMAT_VERSION:
+        raise NewerFormatError(
+            f"the table has format version {int(found[1])}; this atio reads up to {FORMAT_VERSION}",
+            hint="upgrade atio",
+        )
+    try:
+        pointer = Pointer.decode(data)
+    except ValueError as error:
+        raise DamagedError(
+            f"the pointer is damaged: {error}",
+            file=POINTER,
+            hint="repair() returns to the newest intact version",
+        ) from error
+    if missing := unknown(_FEATURES, pointer.features.read):
+        raise NewerFormatError(f"reading this table needs {', '.join(missing)}", hint="upgrade atio")
+    return pointer
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A committed state: the pointer, the token to swap it, and what it points to."""
+
+    token: str
+    pointer: Pointer
+    snapshot: Snapshot
+    schema: BoundSchema
+    catalog: Catalog
+
+    @property
+    def version(self) -> int:
+        return self.snapshot.version
+
+
+def load_state(objects: Objects) -> State | None:
+    """The newest state, or None when there is no table."""
+    value = objects.storage.load(POINTER)
+    if value is None:
+        return None
+    pointer = decode_pointer(value.data)
+    snapshot = objects.get(pointer.snapshot.ref, Snapshot)
+    catalog = objects.get(pointer.catalog, Catalog) if pointer.catalog else NO_CATALOG
+    return State(value.token, pointer, snapshot, load_schema(objects, snapshot.schema_ref), catalog)
+
+
+def load_schema(objects: Objects, ref: SchemaRef) -> BoundSchema:
+    def parse(data: bytes) -> BoundSchema:
+        found = spec.Schema.decode(data)
+        if found.id != ref.id:
+            raise ValueError(f"it is schema {found.id}, not {ref.id}")
+        return BoundSchema(found, ref)
+
+    return objects.parsed(ref, BoundSchema, parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The next state while changes make it, one after the other. Changes return a new draft."""
+
+    objects: Objects
+    base: State | None
+    version: int
+    schema: BoundSchema | None
+    older_schemas: tuple[SchemaRef, ...]
+    files: tuple[DataFile, ...]
+    manifests: tuple[ManifestRef, ...]
+    index: FrameIndex | None
+    summary: Summary
+    changes: Changes
+    catalog: Catalog
+    retained: frozenset[int] | None = None
+    """Versions that stay; None for all."""
+
+    @classmethod
+    def start(cls, objects: Objects, base: State | None, version: int) -> Draft:
+        if base is None:
+            return cls(objects, None, version, None, (), (), (), None, Summary(), NO_CHANGES, NO_CATALOG)
+        s = base.snapshot
+        return cls(
+            objects, base, version, base.schema, s.schemas[1:], s.files, s.manifests, s.index, s.summary,
+            NO_CHANGES, base.catalog,
+        )  # fmt: skip
+
+    @property
+    def last_schema_id(self) -> int:
+        return self.base.pointer.last_schema_id if self.base else 0
+
+    @property
+    def last_field_id(self) -> int:
+        return self.base.pointer.last_field_id if self.base else 0
+
+    def newest_files(self) -> Iterator[DataFile]:
+        """Live files from the newest to the oldest; manifests are read only when reached."""
+        yield from reversed(self.files)
+        for ref in reversed(self.manifests):
+            yield from reversed(manifests.live(self.objects, ref))
+
+    def without(self, paths: frozenset[str]) -> Draft:
+        """Take files out, from the newest end until all are found."""
+        left = set(paths)
+        files = tuple(f for f in self.files if f.path not in left)
+        left -= {f.path for f in self.files}
+        kept: list[ManifestRef] = []
+        for ref in reversed(self.manifests):
+            kept.append(ref) if not left else kept.extend(self._thinned(ref, left))
+        if left:
+            raise DamagedError(f"{min(left)} is not a file of version {self.version - 1}")
+        return replace(self, files=files, manifests=tuple(reversed(kept)))
+
+    def _thinned(self, ref: ManifestRef, left: set[str]) -> list[ManifestRef]:
+        entries = manifests.read(self.objects, ref)
+        gone = set(ref.removed)
+        hits = {i for i, e in enumerate(entries) if e.path in left and i not in gone}
+        if not hits:
+            return [ref]
+        left -= {entries[i].path for i in hits}
+        places = gone | hits
+        if len(places) == len(entries):
+            return []
+        if len(places) > _MAX_REMOVED:
+            return [self.write_manifest(tuple(e for i, e in enumerate(entries) if i not in places))]
+        lost = [entries[i] for i in hits]
+        return [
+            ref.replace(
+                removed=tuple(sorted(places)),
+                rows=ref.rows - sum(e.rows for e in lost),
+                bytes=ref.bytes - sum(e.size for e in lost),
+            )
+        ]
+
+    def write_manifest(self, entries: tuple[DataFile, ...]) -> ManifestRef:
+        assert self.schema is not None
+        leaves = {}
+        for path, identity in self.schema.leaf_ids.items():
+            kind = self.schema.arrow.field(path[0]).type
+            for name in path[1:]:
+                kind = kind.field(name).type
+            leaves[identity] = kind
+        return manifests.write(self.objects, entries, leaves)
+
+    def spilled(self) -> Draft:
+        """Move the snapshot's own list to a manifest when it is long, merging equal ones."""
+        if len(self.files) <= INLINE:
+            return self
+        counts = [*(ref.live for ref in self.manifests), len(self.files)]
+        kept = len(self.manifests) - max(to_merge(counts) - 1, 0)
+        older = [e for ref in self.manifests[kept:] for e in manifests.live(self.objects, ref)]
+        made = self.write_manifest((*older, *self.files))
+        return replace(self, files=(), manifests=(*self.manifests[:kept], made))
+
+
+def put_schema(objects: Objects, schema: BoundSchema) -> BoundSchema:
+    """Write a schema that is new."""
+    if schema.ref is not None:
+        return schema
+    ref: Ref = objects.put("schemas", schema.spec.encode())
+    written = BoundSchema(
+        schema.spec, SchemaRef(path=ref.path, size=ref.size, hash=ref.hash, id=schema.spec.id)
+    )
+    objects.remember(ref, written)
+    return written

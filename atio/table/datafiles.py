@@ -1,0 +1,348 @@
+"""Data files: written with checksums and statistics, read back only if both agree."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Self
+
+import pyarrow as pa
+import xxhash
+
+from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
+from atio.formats import get_format
+from atio.formats.base import FileInfo, Format
+from atio.metadata.objects import check, digest, missing
+from atio.model.base import Ref, new_id
+from atio.model.snapshot import ColumnStatistics, DataFile, Footer
+from atio.schema import scalars
+from atio.schema.bound import BoundSchema
+from atio.storage.base import Buffer, Sink, Storage
+
+BATCH_ROWS = 131_072
+TARGET_BYTES = 256 * 2**20
+"""Size at which a data file is closed and the next begun."""
+_IN_MEMORY = 8 * 2**20
+"""Frames up to this many bytes are encoded in memory and written in one piece."""
+_TAIL = 2**20
+_CHUNK = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How new data files are made."""
+
+    format: str = "parquet"
+    target_bytes: int = TARGET_BYTES
+    options: dict[str, str] = field(default_factory=dict)
+
+
+class _HashingOut:
+    """Counts, hashes and passes on what a format writes; keeps the end for the footer's hash."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._hash = xxhash.xxh3_64()
+        self._tail = bytearray()
+        self.size = 0
+        self.closed = False
+
+    def write(self, data: Buffer, /) -> int:
+        view = memoryview(data)
+        self._hash.update(view)
+        self._sink.write(view)
+        self.size += view.nbytes
+        self._tail += view[-_TAIL:]
+        if len(self._tail) > 2 * _TAIL:
+            del self._tail[:-_TAIL]
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.size
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def footer(self, size: int | None) -> Footer | None:
+        if size is None or size > len(self._tail):
+            return None
+        return Footer(size=size, hash=digest(self._tail[-size:]))
+
+
+class FileSetWriter:
+    """Writes rows into as many data files as the target size asks for; all or none survive.
+
+    Use as a context manager: an exception removes what was written.
+    """
+
+    def __init__(self, storage: Storage, options: FileOptions, prefix: str = "") -> None:
+        self._storage = storage
+        self._options = options
+        self._format = get_format(options.format)
+        self._prefix = prefix
+        self._open: _OpenFile | None = None
+        self.files: list[DataFile] = []
+
+    def write(self, table: pa.Table, schema: BoundSchema) -> None:
+        """Add rows that have exactly this schema; a new schema starts a new file."""
+        if table.num_rows == 0:
+            return
+        if not table.num_columns:
+            self.files.append(_columnless(table.num_rows))
+            return
+        if self._open is not None and not self._open.fits(schema):
+            self.finish()
+        if self._open is None:
+            self._open = _OpenFile(self._storage, self._format, self._options, self._path(), schema)
+        self._open.write(table)
+        if self._open.size >= self._options.target_bytes:
+            self.finish()
+
+    def write_whole(self, table: pa.Table, schema: BoundSchema) -> None:
+        """Add a small frame as one file, in one write."""
+        if table.num_rows == 0 or not table.num_columns:
+            self.write(table, schema)
+            return
+        self._format.check(schema.arrow)
+        sink = pa.BufferOutputStream()
+        writer = self._format.writer(sink, schema.arrow, self._options.options)
+        writer.write(table)
+        info = writer.close()
+        data = memoryview(sink.getvalue())
+        path = self._path()
+        self.files.append(_data_file(path, len(data), digest(data), info, schema, self._format.name, data))
+        self._storage.create(path, data)
+
+    def _path(self) -> str:
+        return f"data/{self._prefix}{new_id()}{self._format.suffix}"
+
+    def finish(self) -> None:
+        if self._open is not None:
+            opened, self._open = self._open, None
+            self.files.append(opened.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.discard()
+
+    def discard(self) -> None:
+        if self._open is not None:
+            self._open.abort()
+            self._open = None
+        discard(self._storage, self.files)
+
+
+def discard(storage: Storage, files: Sequence[DataFile]) -> None:
+    """Remove files that surely belong to no version."""
+    with suppress(AtioError):  # Vacuum finds them; the error that led here matters more.
+        storage.delete([file.path for file in files if file.size])
+
+
+class _OpenFile:
+    def __init__(
+        self, storage: Storage, format: Format, options: FileOptions, path: str, schema: BoundSchema
+    ) -> None:
+        format.check(schema.arrow)
+        self._format, self._path, self._schema = format, path, schema
+        self._sink = storage.sink(path)
+        self._out = _HashingOut(self._sink)
+        try:
+            self._writer = format.writer(self._out, schema.arrow, options.options)
+        except BaseException:
+            self._sink.abort()
+            raise
+
+    @property
+    def size(self) -> int:
+        return self._out.size
+
+    def fits(self, schema: BoundSchema) -> bool:
+        """Whether rows of this schema can go on in the file."""
+        if self._schema is schema or self._schema.arrow == schema.arrow:
+            return True
+        if self._schema.same_structure(schema):
+            return False
+        raise SchemaError(
+            "a column was all null in the first million rows and has values later",
+            hint="give the column its type from the first rows on",
+        )
+
+    def write(self, table: pa.Table) -> None:
+        try:
+            self._writer.write(table)
+        except BaseException:
+            self._sink.abort()
+            raise
+
+    def close(self) -> DataFile:
+        try:
+            info = self._writer.close()
+            out = self._out
+            made = _data_file(
+                self._path, out.size, out.hexdigest(), info, self._schema, self._format.name, None
+            )
+            made = made.replace(footer=out.footer(info.footer))
+            self._sink.close()
+        except BaseException:
+            self._sink.abort()
+            raise
+        return made
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+
+def _data_file(
+    path: str, size: int, hash: str, info: FileInfo, schema: BoundSchema, format: str, data: Buffer | None
+) -> DataFile:
+    footer = None
+    if info.footer is not None and data is not None:
+        footer = Footer(size=info.footer, hash=digest(memoryview(data)[-info.footer :]))
+    return DataFile(
+        path=path, size=size, hash=hash, rows=info.rows, format=format, schema_id=schema.spec.id,
+        footer=footer, stats=_statistics(info, schema),
+    )  # fmt: skip
+
+
+def _statistics(info: FileInfo, schema: BoundSchema) -> tuple[ColumnStatistics, ...]:
+    found = []
+    for path, stats in info.stats.items():
+        identity = schema.leaf_ids.get(path)
+        if identity is None:
+            continue
+        line = [identity, _encoded(stats.lower), _encoded(stats.upper), stats.nulls]
+        if stats.nans is not None:
+            line.append(stats.nans)
+        found.append(tuple(line))
+    return tuple(found)
+
+
+def _encoded(value: object) -> scalars.JsonValue:
+    return value if value.__class__ in (int, str) else scalars.encode(value)
+
+
+def _columnless(rows: int) -> DataFile:
+    """Rows without columns are a number: there is nothing to put in a file."""
+    return DataFile(path=f"data/{new_id()}.none", size=0, hash=digest(b""), rows=rows)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def read_file(
+    storage: Storage,
+    file: DataFile,
+    schema: pa.Schema,
+    columns: Sequence[str],
+    *,
+    threads: bool = True,
+) -> pa.Table:
+    """The columns of one data file, every byte that matters verified.
+
+    Raises
+    ------
+    DamagedError
+        The file is missing, has another size or another checksum, or cannot be decoded.
+    """
+    if not columns:
+        return rows_only(file.rows)
+    try:
+        source = _verified(storage, file, partial=len(columns) < len(schema))
+        table = get_format(file.format).read(source, schema, columns, threads=threads)
+    except AtioError as error:
+        raise error.at(file=file.path) from error.__cause__
+    if table.num_rows != file.rows:
+        raise DamagedError(f"{file.path} has {table.num_rows} rows, not {file.rows}", file=file.path)
+    return table
+
+
+def read_batches(
+    storage: Storage, file: DataFile, schema: pa.Schema, columns: Sequence[str], rows: int
+) -> Iterator[pa.Table]:
+    """As ``read_file``, at most ``rows`` rows at a time."""
+    if not columns:
+        for start in range(0, file.rows, rows):
+            yield rows_only(min(rows, file.rows - start))
+        return
+    found = 0
+    try:
+        source = _verified(storage, file, partial=len(columns) < len(schema))
+        for table in get_format(file.format).batches(source, schema, columns, rows=rows):
+            found += table.num_rows
+            yield table
+    except AtioError as error:
+        raise error.at(file=file.path) from error.__cause__
+    if found != file.rows:
+        raise DamagedError(f"{file.path} has {found} rows, not {file.rows}", file=file.path)
+
+
+def rows_only(rows: int, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
+    """A table without columns; most Arrow functions forget how many rows such a table has."""
+    return pa.table([pa.nulls(rows)], pa.schema([pa.field("", pa.null())], metadata)).select([])
+
+
+def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str:
+    """The file's bytes, or a path whose partial reads verify themselves."""
+    ref = Ref(path=file.path, size=file.size, hash=file.hash)
+    path = storage.local_path(file.path)
+    try:
+        if path is not None and file.size > _IN_MEMORY:
+            if partial and get_format(file.format).checked and file.footer is not None:
+                _check_footer(storage, file, ref)
+                return path
+            return _mapped(path, ref)
+        data = storage.read(file.path)
+    except NotFoundError:
+        raise missing(ref) from None
+    check(ref, memoryview(data))
+    return pa.py_buffer(data)
+
+
+def _check_footer(storage: Storage, file: DataFile, ref: Ref) -> None:
+    assert file.footer is not None
+    if (size := storage.size(file.path)) != file.size:
+        raise DamagedError(f"{file.path} has {size} bytes, not {file.size}", file=file.path)
+    tail = storage.read(file.path, file.size - file.footer.size, file.footer.size)
+    check(ref.replace(size=file.footer.size, hash=file.footer.hash), tail)
+
+
+def _mapped(path: str, ref: Ref) -> pa.Buffer:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        raise missing(ref) from None
+    try:
+        if (size := os.fstat(descriptor).st_size) != ref.size:
+            raise DamagedError(f"{ref.path} has {size} bytes, not {ref.size}", file=ref.path)
+        data = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    check(ref, memoryview(data))
+    return pa.py_buffer(data)
+
+
+def verify_file(storage: Storage, file: DataFile, *, deep: bool) -> None:
+    """Raise ``DamagedError`` or ``NotFoundError`` unless the file is there, whole and unaltered."""
+    if (size := storage.size(file.path)) != file.size:
+        raise DamagedError(f"{file.path} has {size} bytes, not {file.size}", file=file.path)
+    if not deep:
+        return
+    checksum = xxhash.xxh3_64()
+    for start in range(0, file.size, _CHUNK):
+        checksum.update(storage.read(file.path, start, min(_CHUNK, file.size - start)))
+    if checksum.hexdigest() != file.hash:
+        raise DamagedError(f"{file.path} is not what was written: its checksum differs", file=file.path)

@@ -1,0 +1,103 @@
+"""Finding versions: by number, tag and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from atio.commit.changes import known_tags
+from atio.commit.state import State
+from atio.errors import InputError, VersionNotFoundError
+from atio.metadata import history
+from atio.metadata.objects import Objects
+from atio.model.pointer import Version
+from atio.model.snapshot import Snapshot
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since the epoch; a moment without a zone is local time."""
+    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
+
+
+def find(objects: Objects, state: State, version: int | str | None, as_of: datetime | None) -> Snapshot:
+    """The snapshot of a number, a tag or a time; the newest without any."""
+    if as_of is not None:
+        if version is not None:
+            raise InputError("give a version or as_of, not both")
+        return _at(objects, state, as_of)
+    if version is None:
+        return state.snapshot
+    if isinstance(version, str):
+        tag = state.catalog.tag(version)
+        if tag is None:
+            raise VersionNotFoundError(f"there is no tag {version!r}", hint=known_tags(state.catalog))
+        version = tag.version
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise InputError(f"a version is a number or a tag, not {version!r}")
+    found = retained(objects, state, version)
+    if found is not None:
+        return found
+    newest = state.version
+    if state.pointer.first_version <= version < newest:
+        lines = history.all_versions(objects, state.pointer.history)
+        kept = _ranges([*(line.version for line in lines), newest])
+        raise VersionNotFoundError(
+            f"version {version} is gone: it was expired", version=version, hint=f"retained are {kept}"
+        )
+    raise VersionNotFoundError(
+        f"there never was a version {version}", version=version, hint=f"the newest is {newest}"
+    )
+
+
+def retained(objects: Objects, state: State, version: int) -> Snapshot | None:
+    """The snapshot of a version, or None when it is not (or no longer) there."""
+    if version == state.version:
+        return state.snapshot
+    line = history.find(objects, state.pointer.history, version)
+    return None if line is None else objects.get(line.ref, Snapshot)
+
+
+def _at(objects: Objects, state: State, as_of: datetime) -> Snapshot:
+    if not isinstance(as_of, datetime):
+        raise InputError(f"as_of is a datetime, not {as_of!r}")
+    moment = micros(as_of)
+    if state.snapshot.time <= moment:
+        return state.snapshot
+    line = history.find_time(objects, state.pointer.history, moment)
+    if line is None:
+        lines = versions(objects, state)
+        first = _EPOCH + timedelta(microseconds=lines[0].time)
+        raise VersionNotFoundError(
+            f"the table has no version as old as {as_of.isoformat()}",
+            hint=f"the oldest retained one, {lines[0].version}, is of {first.isoformat()}",
+        )
+    return objects.get(line.ref, Snapshot)
+
+
+def versions(objects: Objects, state: State) -> list[Version]:
+    """All retained versions, oldest first."""
+    return [*history.all_versions(objects, state.pointer.history), state.pointer.snapshot]
+
+
+def newest_first(objects: Objects, state: State, limit: int | None) -> Iterator[Snapshot]:
+    def lines() -> Iterator[Version]:
+        yield state.pointer.snapshot
+        yield from history.newest_first(objects, state.pointer.history)
+
+    for line in islice(lines(), limit):
+        yield objects.get(line.ref, Snapshot)
+
+
+def _ranges(numbers: list[int]) -> str:
+    """``1-3, 7``, shortened in the middle."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    parts = [str(a) if a == b else f"{a}-{b}" for a, b in spans]
+    return ", ".join(parts if len(parts) <= 8 else [*parts[:4], "…", *parts[-3:]])

@@ -1,0 +1,86 @@
+"""Merging tiny data files inside the append that makes them too many (spec/commit.md).
+
+Eight files in a row of one level become one of the next, so n tiny appends leave O(log n) files and
+every row is rewritten O(log n) times. Row order stays; no version number is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from atio.commit.state import Draft, load_schema, put_schema
+from atio.model.snapshot import DataFile
+from atio.schema.bound import BoundSchema
+from atio.schema.fit import reader, source_columns
+from atio.table.datafiles import FileOptions, FileSetWriter, read_file
+
+FANOUT = 8
+TINY = 2**20
+"""Bytes above which a file is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeTiny:
+    """The change that does it, after the rows were added."""
+
+    options: FileOptions
+
+    def apply(self, draft: Draft) -> Draft:
+        run, level = _run(draft)
+        if not run:
+            return draft
+        assert draft.schema is not None
+        schema = put_schema(draft.objects, draft.schema)
+        draft = replace(draft, schema=schema)
+        rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
+        with FileSetWriter(draft.objects.storage, self.options) as writer:
+            writer.write_whole(_written(rows, schema), schema)
+        (made,) = writer.files
+        draft.objects.note(made.path)
+        made = made.replace(added=draft.version, level=level)
+        fresh = tuple(file for file in run if file.added == draft.version)
+        thinned = draft.without(frozenset(file.path for file in run))
+        return replace(
+            thinned,
+            files=(*thinned.files, made),
+            changes=thinned.changes.replace(merged=fresh),
+            summary=thinned.summary.replace(
+                bytes=thinned.summary.bytes + made.size - sum(f.size for f in run),
+                files=thinned.summary.files + 1 - len(run),
+            ),
+        )
+
+    @staticmethod
+    def _read(draft: Draft, schema: BoundSchema, file: DataFile) -> pa.Table:
+        source = schema
+        for ref in draft.older_schemas:
+            if ref.id == file.schema_id:
+                source = load_schema(draft.objects, ref)
+        names = schema.arrow.names
+        columns = source_columns(source, schema, names)
+        found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)
+        return reader(source, schema, names)(found)
+
+
+def _written(table: pa.Table, schema: BoundSchema) -> pa.Table:
+    table = table.unify_dictionaries()
+    return pa.Table.from_arrays(table.columns, schema=schema.arrow)
+
+
+def _run(draft: Draft) -> tuple[list[DataFile], int]:
+    """The newest files that belong into one, oldest first, and its level; empty when none do."""
+    run: list[DataFile] = []
+    whole = level = count = size = 0
+    for file in draft.newest_files():
+        if count == FANOUT:
+            level, count = level + 1, 1  # What was gathered counts as one file of the next level.
+        size += file.size
+        if file.level != level or not 0 < file.size <= TINY or size > FANOUT * TINY:
+            break
+        run.append(file)
+        count += 1
+        if count == FANOUT:
+            whole = len(run)
+    return run[:whole][::-1], (run[whole - 1].level + 1 if whole else 0)

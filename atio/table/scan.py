@@ -1,0 +1,211 @@
+"""Reading a version: which files, which columns, how many rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from atio.commit.state import load_schema
+from atio.errors import AtioError, InputError
+from atio.frames import RangeIndex, to_pandas, to_polars
+from atio.metadata import manifests
+from atio.metadata.objects import Objects
+from atio.model.snapshot import DataFile, Snapshot
+from atio.schema.bound import BoundSchema
+from atio.schema.fit import reader, source_columns
+from atio.table.datafiles import BATCH_ROWS, read_batches, read_file, rows_only
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+_SMALL = 2**20
+
+
+def live_files(objects: Objects, snapshot: Snapshot) -> Iterator[DataFile]:
+    """The data files of a version, in row order."""
+    for ref in snapshot.manifests:
+        yield from manifests.live(objects, ref)
+    yield from snapshot.files
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A version's rows, restricted: nothing is read before a ``to_…`` method is called.
+
+    Attributes
+    ----------
+    columns
+        Names in the order of the result; None for all.
+    limit
+        At most that many rows, the first ones; None for all.
+    """
+
+    objects: Objects
+    snapshot: Snapshot
+    bound: BoundSchema
+    table_url: str
+    columns: tuple[str, ...] | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and (isinstance(self.limit, bool) or self.limit < 0):
+            raise InputError(
+                f"limit is {self.limit!r}; it must be a number of rows ≥ 0", table=self.table_url
+            )
+        known = self.bound.arrow.names
+        for name in self.columns or ():
+            if name not in known:
+                close = get_close_matches(name, known, 1)
+                raise InputError(
+                    f"there is no column {name!r}",
+                    table=self.table_url,
+                    version=self.snapshot.version,
+                    hint=f"did you mean {close[0]!r}?" if close else f"columns are {', '.join(known[:20])}",
+                )
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the result: types as they were written, the dataframe's metadata attached."""
+        public = self.bound.public
+        if self.columns is None:
+            return public
+        return pa.schema([public.field(name) for name in self.columns], metadata=public.metadata)
+
+    def files(self) -> Iterator[DataFile]:
+        """The data files that the scan reads."""
+        left = self.limit
+        for file in live_files(self.objects, self.snapshot):
+            if left is not None and left <= 0:
+                return
+            yield file
+            if left is not None:
+                left -= file.rows
+
+    def to_arrow(self) -> pa.Table:
+        """All rows as one Arrow table."""
+        parts: list[pa.Table] = []
+        left = self.limit
+        for file in self.files():
+            with self._located():
+                if left is not None and left < file.rows and file.size > _SMALL:
+                    parts.extend(self._first(file, left))
+                    break
+                found = self._read(file)
+            if left is not None:
+                found = found.slice(0, left)
+                left -= found.num_rows
+            parts.append(found)
+        return self._whole(parts)
+
+    def _first(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
+        for found in self._read_batches(file, min(rows, BATCH_ROWS)):
+            yield found.slice(0, rows)
+            rows -= found.num_rows
+            if rows <= 0:
+                return
+
+    def _whole(self, parts: list[pa.Table]) -> pa.Table:
+        schema = self.schema
+        if not schema.names:
+            return rows_only(sum(part.num_rows for part in parts), schema.metadata)
+        if not parts:
+            return schema.empty_table()
+        whole = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+        if any(pa.types.is_dictionary(kind) for kind in schema.types):
+            whole = whole.unify_dictionaries()
+        return whole.replace_schema_metadata(schema.metadata)
+
+    def to_batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Rows in batches of at most ``rows``, in bounded memory."""
+        if rows < 1:
+            raise InputError(f"batches of {rows} rows cannot be", table=self.table_url)
+        schema = self.schema
+        left = self.limit
+        for file in self.files():
+            with self._located():
+                for found in self._read_batches(file, rows):
+                    part = found if left is None else found.slice(0, left)
+                    left = None if left is None else left - part.num_rows
+                    if part.num_columns:
+                        part = part.replace_schema_metadata(schema.metadata)
+                    yield from part.to_batches(max_chunksize=rows)
+                    if left == 0:
+                        return
+
+    def to_reader(self, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
+        """As ``to_batches``, as the stream object other Arrow libraries take."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.to_batches(rows))
+
+    def to_pandas(self, **kwargs: Any) -> pd.DataFrame:
+        """All rows as a pandas frame, with its index, attrs and dtypes.
+
+        ``kwargs`` go to ``pyarrow.Table.to_pandas``.
+        """
+        found = self.to_arrow()
+        index = self.snapshot.index
+        if index is None:
+            return to_pandas(found, **kwargs)  # type: ignore[no-any-return]
+        stop = index.start + index.step * found.num_rows
+        labels = RangeIndex(index.start, stop, index.step, index.name)
+        return to_pandas(found, labels, **kwargs)  # type: ignore[no-any-return]
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows as a Polars frame."""
+        return to_polars(self.to_arrow())
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_reader().__arrow_c_stream__(requested_schema)
+
+    def count(self) -> int:
+        """Rows of the result, from the metadata alone."""
+        rows = self.snapshot.summary.rows
+        return rows if self.limit is None else min(rows, self.limit)
+
+    # -- one file --------------------------------------------------------------------------------
+
+    def _names(self) -> Sequence[str]:
+        return self.bound.arrow.names if self.columns is None else self.columns
+
+    def _source(self, file: DataFile) -> BoundSchema:
+        """The schema a file was written with, as far as it matters to its reading."""
+        for ref in self.snapshot.schemas[1:]:
+            if ref.id == file.schema_id:
+                return load_schema(self.objects, ref)
+        return self.bound
+
+    def _plan(self, file: DataFile) -> tuple[pa.Schema, list[str], Callable[[pa.Table], pa.Table]]:
+        source = self._source(file)
+        names = self._names()
+        return source.arrow, source_columns(source, self.bound, names), reader(source, self.bound, names)
+
+    def _read(self, file: DataFile) -> pa.Table:
+        schema, columns, convert = self._plan(file)
+        small = file.size < _SMALL
+        return convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
+
+    def _read_batches(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
+        schema, columns, convert = self._plan(file)
+        for found in read_batches(self.objects.storage, file, schema, columns, rows):
+            yield convert(found)
+
+    def _located(self) -> _Located:
+        return _Located(self.table_url, self.snapshot.version)
+
+
+class _Located:
+    """Adds the table and the version to errors that pass."""
+
+    def __init__(self, table: str, version: int) -> None:
+        self._where = {"table": table, "version": version}
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, AtioError):
+            error.at(**self._where)

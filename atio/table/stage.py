@@ -1,0 +1,123 @@
+"""Rows -> data files that no version refers to yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+
+from atio.commit.changes import frame_index
+from atio.commit.state import State
+from atio.frames import Incoming
+from atio.metadata.objects import Objects
+from atio.model import schema as spec
+from atio.model.base import Id, Model
+from atio.model.snapshot import DataFile, FrameIndex, SchemaRef
+from atio.schema.bound import BoundSchema
+from atio.schema.fit import Fitter
+from atio.table.datafiles import FileOptions, FileSetWriter
+
+GROUP_ROWS = 2**20
+"""Rows encoded at once: a row group of Parquet."""
+_GROUP_BYTES = 256 * 2**20
+_WHOLE_BYTES = 8 * 2**20
+
+
+class Staged(Model, frozen=True, omit_defaults=True, kw_only=True):
+    """Data files written for a table, not yet part of it: the result of ``Table.stage``.
+
+    Serialises with ``encode()`` and ``Staged.decode()`` (and pickles), so that workers elsewhere can
+    write the files and one process commits them all. Files that are not committed are removed by
+    ``vacuum()`` once they are older than its grace period.
+    """
+
+    table_id: Id | None
+    files: tuple[DataFile, ...]
+    table_schema: spec.Schema
+    schema_ref: SchemaRef | None
+    grown_from: int | None
+    last_field_id: int
+    index: FrameIndex | None
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    def bound(self) -> BoundSchema:
+        return BoundSchema(self.table_schema, self.schema_ref)
+
+
+def stage(
+    objects: Objects,
+    source: Incoming,
+    state: State | None,
+    options: FileOptions,
+    *,
+    prefix: str = "",
+    replace: bool = False,
+) -> Staged:
+    """Write rows into data files.
+
+    Parameters
+    ----------
+    state
+        The table as it is, or None when there is none.
+    prefix
+        What the files' names start with, for the lease that protects them.
+    replace
+        The rows will replace the table, so they need not fit its columns; columns of the same name
+        and type keep their field ids.
+    """
+    fitter = _fitter(state, replace=replace)
+    fitter.start(source.schema)
+    with FileSetWriter(objects.storage, options, prefix) as writer:
+        for table in _groups(fitter, source.tables):
+            small = source.rows is not None and table.num_rows == source.rows
+            if small and table.nbytes <= _WHOLE_BYTES:
+                writer.write_whole(table, fitter.schema())
+            else:
+                for start in range(0, table.num_rows, GROUP_ROWS):
+                    writer.write(table.slice(start, GROUP_ROWS), fitter.schema())
+    schema = fitter.schema()
+    return Staged(
+        table_id=state.pointer.table_id if state else None,
+        files=tuple(writer.files),
+        table_schema=schema.spec,
+        schema_ref=schema.ref,
+        grown_from=state.schema.spec.id if state and schema.ref is None and not replace else None,
+        last_field_id=state.pointer.last_field_id if state else 0,
+        index=frame_index(source.index),
+    )
+
+
+def _fitter(state: State | None, *, replace: bool) -> Fitter:
+    if state is None:
+        return Fitter(None)
+    return Fitter(
+        None if replace else state.schema,
+        previous=state.schema if replace else None,
+        last_schema_id=state.pointer.last_schema_id,
+        last_field_id=state.pointer.last_field_id,
+    )
+
+
+def _groups(fitter: Fitter, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Fit tables and gather small ones until they are worth a row group; holds no more than one."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in map(fitter.fit, tables):
+        if held and table.schema != held[0].schema:
+            # The schema grew (real values in a column that was all null): what is held grows with it.
+            held = [fitter.fit(one) for one in held]
+        held.append(table)
+        rows += table.num_rows
+        size += table.nbytes
+        if rows >= GROUP_ROWS or size >= _GROUP_BYTES:
+            yield _joined(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)

@@ -1,0 +1,149 @@
+"""Checking that every retained version is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from atio.commit.state import POINTER, decode_pointer, load_schema
+from atio.errors import AtioError, NotFoundError
+from atio.metadata import manifests
+from atio.metadata.objects import Objects, missing
+from atio.model.base import Model, Ref
+from atio.model.pointer import Catalog, Pointer, TokenList, Version, Versions
+from atio.model.snapshot import Snapshot
+from atio.table.datafiles import verify_file
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A damaged or missing file, what is wrong, and the versions that it takes with it."""
+
+    file: str
+    error: str
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of ``Table.verify``: ``files`` and ``bytes`` were checked."""
+
+    problems: tuple[Problem, ...]
+    versions: int
+    files: int
+    bytes: int
+    deep: bool
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def verify(objects: Objects, *, deep: bool) -> Report:
+    """See ``Table.verify``."""
+    check = Check(Objects(objects.storage), deep=deep)  # A new cache: what was read before may differ now.
+    value = objects.storage.load(POINTER)
+    if value is None:
+        raise NotFoundError("there is no table here")
+    lines: list[Version] = []
+    try:
+        pointer = decode_pointer(value.data)
+    except AtioError as error:
+        check.note(POINTER, error, ())
+    else:
+        lines = check.pointer(pointer)
+    check.files += 1
+    check.bytes += len(value.data)
+    for line in lines:
+        check.version(line)
+    return check.report(len(lines))
+
+
+class Check:
+    """Goes through files, each once, and remembers which versions each problem concerns."""
+
+    def __init__(self, objects: Objects, *, deep: bool) -> None:
+        self._objects = objects
+        self._deep = deep
+        self._results: dict[tuple[str, str], str | None] = {}
+        self._problems: dict[str, tuple[str, list[int]]] = {}
+        self.files = self.bytes = 0
+
+    def report(self, count: int) -> Report:
+        problems = tuple(
+            Problem(file, error, tuple(sorted(set(found))))
+            for file, (error, found) in sorted(self._problems.items())
+        )
+        return Report(problems, count, self.files, self.bytes, self._deep)
+
+    def note(self, path: str, error: AtioError | str, concerned: Iterable[int]) -> None:
+        text = error if isinstance(error, str) else error.message
+        self._problems.setdefault(path, (text, []))[1].extend(concerned)
+
+    def pointer(self, pointer: Pointer) -> list[Version]:
+        """Check what the pointer refers to; returns the versions that can be found."""
+        lines: list[Version] = []
+        for piece in pointer.history.pieces:
+            found = self._get(piece.ref, Versions, range(piece.first, piece.last + 1))
+            lines.extend(found.versions if found else ())
+        for piece in pointer.tokens.pieces:
+            self._get(piece.ref, TokenList, ())
+        if pointer.catalog is not None:
+            self._get(pointer.catalog, Catalog, ())
+        return [*lines, *pointer.history.tail, pointer.snapshot]
+
+    def version(self, line: Version) -> bool:
+        """Check all that one version needs."""
+        concerned = (line.version,)
+        snapshot = self._get(line.ref, Snapshot, concerned)
+        if snapshot is None:
+            return False
+        whole = True
+        if (snapshot.version, snapshot.id) != (line.version, line.id):
+            self.note(line.ref.path, f"it is version {snapshot.version}, not {line.version}", concerned)
+            whole = False
+        for ref in snapshot.schemas:
+            whole &= self._try(ref, partial(load_schema, self._objects, ref), concerned)
+        files = list(snapshot.files) + list(snapshot.changes.merged)
+        for manifest in snapshot.manifests:
+            if self._try(manifest, partial(manifests.read, self._objects, manifest), concerned):
+                files.extend(manifests.live(self._objects, manifest))
+            else:
+                whole = False
+        for file in files:
+            if file.size:
+                whole &= self._try(
+                    Ref(path=file.path, size=file.size, hash=file.hash),
+                    partial(verify_file, self._objects.storage, file, deep=self._deep),
+                    concerned,
+                )
+        return whole
+
+    def _get(self, ref: Ref, model: type[M], concerned: Iterable[int]) -> M | None:
+        whole = self._try(ref, lambda: self._objects.get(ref, model), concerned)
+        return self._objects.get(ref, model) if whole else None
+
+    def _try(self, ref: Ref, action: Callable[[], object], concerned: Iterable[int]) -> bool:
+        key = (ref.path, ref.hash)
+        if key not in self._results:
+            self.files += 1
+            self.bytes += ref.size
+            try:
+                action()
+            except NotFoundError:
+                self._results[key] = missing(ref).message
+            except AtioError as error:
+                self._results[key] = error.message
+            else:
+                self._results[key] = None
+        error_text = self._results[key]
+        if error_text is not None:
+            self.note(ref.path, error_text, concerned)
+        return error_text is None
