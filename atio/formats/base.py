@@ -1,0 +1,113 @@
+"""What a table asks of a data-file format.
+
+A format turns Arrow tables into one file and back. ``atio.formats.conformance`` tests it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStats:
+    """Statistics of one column of one file.
+
+    Attributes
+    ----------
+    lower, upper
+        Bounds of the non-null, non-NaN values as Python scalars of the column's Arrow type
+        (``pa.scalar(x, type)`` accepts them), or None when unknown or when there is no such value.
+        Long strings and binaries are truncated: ``lower`` ≤ every value ≤ ``upper`` still holds.
+    nulls, nans
+        Counts; None when unknown. ``nans`` is None for columns that are not floating.
+    """
+
+    lower: Any
+    upper: Any
+    nulls: int | None
+    nans: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo:
+    """What a writer knows of the file it closed.
+
+    ``footer`` is the length in bytes of the file's tail that describes the rest (Parquet's
+    footer with its length and magic), or None. ``stats`` is keyed by the path of a leaf column
+    (``("a",)``, ``("point", "x")``); leaves inside lists and maps have none.
+    """
+
+    rows: int
+    footer: int | None = None
+    stats: dict[tuple[str, ...], ColumnStats] = field(default_factory=dict)
+
+
+class Out(Protocol):
+    """Where encoded bytes go; ``write`` takes any buffer."""
+
+    def write(self, data: Any, /) -> int: ...
+
+
+class FileWriter(ABC):
+    """One file being written."""
+
+    @abstractmethod
+    def write(self, table: pa.Table) -> None:
+        """Encode more rows; the schema is the one the writer was made with."""
+
+    @abstractmethod
+    def close(self) -> FileInfo:
+        """Finish the encoding (the sink itself stays open: its owner closes it)."""
+
+
+class Format(ABC):
+    """Encode and decode one data file."""
+
+    name: ClassVar[str]
+    """As in ``Table.create(format=…)`` and in the metadata."""
+    suffix: ClassVar[str]
+    """With the dot: ``.parquet``."""
+    checked: ClassVar[bool] = False
+    """Partial reads verify checksums inside the file; otherwise the whole file must be hashed."""
+
+    @abstractmethod
+    def check(self, schema: pa.Schema) -> None:
+        """Raise ``UnsupportedError`` naming the first column whose type would not come back exactly."""
+
+    @abstractmethod
+    def writer(self, out: Out, schema: pa.Schema, options: dict[str, str]) -> FileWriter:
+        """Start a file. ``options`` are the table's ``<format>.*`` properties, prefix removed.
+
+        Unknown options or bad values raise ``InputError`` (at table creation too).
+        """
+
+    @abstractmethod
+    def read(
+        self,
+        source: pa.Buffer | str,
+        schema: pa.Schema,
+        columns: Sequence[str] | None = None,
+        *,
+        threads: bool = True,
+    ) -> pa.Table:
+        """Decode a whole file, or some top-level columns of it.
+
+        Parameters
+        ----------
+        source
+            The file's bytes, or the path of a local file.
+        schema
+            The schema it was written with: the result has exactly these types, in the order of
+            ``columns`` (or of the schema).
+        """
+
+    @abstractmethod
+    def batches(
+        self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int
+    ) -> Iterator[pa.Table]:
+        """Decode piece by piece, at most ``rows`` rows each, without holding the whole file decoded."""

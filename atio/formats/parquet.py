@@ -1,0 +1,455 @@
+"""Parquet, the default format: pages with checksums, statistics, dictionaries.
+
+Types that pyarrow's Parquet does not bring back exactly travel as others (see :func:`rule`):
+
+==================================  ==========================================================
+``date64``                          ``timestamp[ms]`` (Parquet's DATE has no time of day)
+``timestamp[s]``, ``time32[s]``     in milliseconds
+``dictionary`` of text or binary    with 32-bit indices; other dictionaries as their values
+``decimal`` with negative scale     as the unscaled number, ``decimal(p, 0)``
+``run_end_encoded``, extensions     as their values, as their storage
+``month_day_nano_interval``         as its 16 bytes
+``fixed_size_binary(0)``, struct<>  as ``binary``, as booleans: nothing but nulls to tell
+==================================  ==========================================================
+
+Unions and dictionaries of nested values are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import types as pt
+
+from atio.errors import DamagedError, InputError
+from atio.formats import recode, stats
+from atio.formats.base import ColumnStats, FileInfo, FileWriter, Format, Out
+from atio.formats.errors import decoding, encoding
+from atio.formats.options import Parse, between, boolean, one_of, parse
+from atio.formats.plan import PerSchema, Plan, rows_only
+from atio.formats.recode import Recoding, RefusedError, keep
+from atio.formats.sink import Sink, writing
+from atio.formats.source import opened
+
+_OPTIONS: dict[str, Parse] = {
+    "compression": one_of("none", "snappy", "gzip", "brotli", "lz4", "zstd"),
+    "compression_level": int,
+    "row_group_rows": between(1, 2**26),
+    "data_page_size": between(1024, 2**30),
+    "dictionary": boolean,
+}
+_ROW_GROUP_ROWS = 2**20
+# Readers assemble a nested column of a row group in one piece, with 32-bit offsets: a row group
+# must stay below 2 GiB decoded. Also the most that a writer gathers before it encodes.
+_ROW_GROUP_BYTES = 2**28
+# Below, a file is encoded in memory and handed over in one piece.
+_SMALL_BYTES = 2**22
+# Below, starting threads costs more than it saves.
+_THREADED_BYTES = 2**20
+# Below, Parquet's dictionaries make files larger and slower (to write and to read), and the page index
+# (other engines use it) has nothing to skip.
+_FEW_ROWS = 2**9
+
+
+def _value_rule(type_: pa.DataType) -> Recoding:  # noqa: PLR0911: the table above, in code
+    if pt.is_date64(type_):
+        return recode.relabel(type_, pa.timestamp("ms"))
+    if pt.is_timestamp(type_) and type_.unit == "s":
+        return recode.cast(type_, pa.timestamp("ms", type_.tz))
+    if pt.is_time32(type_) and type_.unit == "s":
+        return recode.seconds(type_)
+    if pt.is_interval(type_):
+        return recode.relabel(type_, pa.binary(16))
+    if pt.is_decimal(type_) and not 0 <= type_.scale <= type_.precision:
+        return recode.relabel(type_, _decimal(type_, 0))
+    if pt.is_fixed_size_binary(type_) and type_.byte_width == 0:
+        return recode.cast(type_, pa.binary())
+    if isinstance(type_, pa.BaseExtensionType):
+        return recode.extension(type_, _value_rule(type_.storage_type))
+    if pt.is_run_end_encoded(type_):
+        return recode.run_ends(type_, _value_rule(type_.value_type))
+    if pt.is_dictionary(type_):
+        return recode.plain_dictionary(type_, _value_rule(type_.value_type))
+    if pt.is_struct(type_) and type_.num_fields == 0:
+        return recode.empty_struct(type_)
+    if pt.is_union(type_):
+        raise RefusedError(type_)
+    return recode.nested(type_, _value_rule) if pt.is_nested(type_) else keep(type_)
+
+
+def rule(type_: pa.DataType) -> Recoding:
+    """Only whole columns can be dictionaries: inside others, pyarrow reads but one row group."""
+    if pt.is_dictionary(type_):
+        try:
+            held = recode.text_or_bytes(type_.value_type)
+            return recode.without_null_values(recode.wide_index(type_, held))
+        except RefusedError:
+            pass  # not text: its values
+    return _value_rule(type_)
+
+
+def _decimal(type_: pa.DataType, scale: int) -> pa.DataType:
+    make = {32: pa.decimal32, 64: pa.decimal64, 128: pa.decimal128, 256: pa.decimal256}[type_.bit_width]
+    # A scale above the precision (0.00123 as decimal(3, 5)) is as strange to Parquet as one below 0.
+    return make(type_.precision, scale)
+
+
+# -- what a schema's leaf columns mean ---------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """One Parquet column with statistics of use: the ``number``-th of the file."""
+
+    number: int
+    path: tuple[str, ...]
+    convert: stats.Convert | None
+    floating: bool
+    counted: int | None
+    """Position of the top-level column whose NaNs are counted."""
+
+
+class _ParquetPlan(Plan):
+    def __init__(self, schema: pa.Schema) -> None:
+        super().__init__(schema, rule, "parquet")
+        self.leaves: list[_Leaf] = []
+        self.spans: list[range] = []
+        self._count = 0
+        for i, (field, stored) in enumerate(zip(schema, self.stored, strict=True)):
+            start = self._count
+            self._walk((field.name,), field.type, stored.type, i)
+            self.spans.append(range(start, self._count))
+        self.columns = self._count
+        # A nested column of several row groups is not to be assembled at once: see _ROW_GROUP_BYTES.
+        self.nested = any(pt.is_nested(field.type) for field in self.stored)
+
+    def _walk(self, path: tuple[str, ...], type_: pa.DataType, stored: pa.DataType, top: int | None) -> None:
+        if pt.is_struct(stored) and pt.is_struct(type_):
+            for inner, held in zip(_fields(type_), _fields(stored), strict=True):
+                self._walk((*path, inner.name), inner.type, held.type, None)
+            return
+        if pt.is_nested(stored):
+            self._count += _leaf_count(stored)
+            return
+        if len(self.leaves) < stats.COLUMNS:
+            floating = pt.is_floating(type_)
+            convert = stats.from_parquet(type_, stored)
+            self.leaves.append(_Leaf(self._count, path, convert, floating, top if floating else None))
+        self._count += 1
+
+
+def _fields(type_: pa.DataType) -> list[pa.Field]:
+    return [type_.field(i) for i in range(type_.num_fields)]
+
+
+def _leaf_count(type_: pa.DataType) -> int:
+    if not pt.is_nested(type_):
+        return 1
+    if pt.is_map(type_):
+        return _leaf_count(type_.key_type) + _leaf_count(type_.item_type)
+    return sum(_leaf_count(field.type) for field in _fields(type_))
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    row_group_rows: int
+    properties: dict[str, Any]
+    few: dict[str, Any]
+    """The same for a file of few rows."""
+
+
+@lru_cache(maxsize=64)
+def _settings(options: frozenset[tuple[str, str]]) -> _Settings:
+    parsed = parse("parquet", dict(options), _OPTIONS)
+    # Snappy: on TPC-H's lineitem zstd-1 writes 1.4 times as long (small files: twice), reads as fast
+    # and is a fifth smaller.
+    compression, level = parsed.get("compression", "snappy"), parsed.get("compression_level")
+    if level is not None:
+        _check_level(compression, level)
+    properties = {
+        "version": "2.6",
+        "compression": compression,
+        "compression_level": level,
+        "data_page_size": parsed.get("data_page_size"),
+        "write_page_checksum": True,
+        # Version 2 keeps levels and flags outside of what the checksum covers well.
+        "data_page_version": "1.0",
+    }
+    few = {**properties, "use_dictionary": parsed.get("dictionary", False), "write_page_index": False}
+    many = {**properties, "use_dictionary": parsed.get("dictionary", True), "write_page_index": True}
+    return _Settings(parsed.get("row_group_rows", _ROW_GROUP_ROWS), many, few)
+
+
+def _check_level(compression: str, level: int) -> None:
+    try:
+        low, high = (
+            pa.Codec.minimum_compression_level(compression),
+            pa.Codec.maximum_compression_level(compression),
+        )
+    except ValueError:
+        raise InputError(
+            f"bad value for the option parquet.compression_level: {compression} has no levels"
+        ) from None
+    if not low <= level <= high:
+        message = f"bad value for the option parquet.compression_level: not in {low} … {high}, as {compression} needs"
+        raise InputError(message)
+
+
+class _Writer(FileWriter):
+    """Gathers rows into row groups; the file is begun with the first of them.
+
+    Tables are held until a row group is full, so many small writes do not become many small row
+    groups, and a small file is known to be small when it is begun.
+    """
+
+    def __init__(self, out: Out, plan: _ParquetPlan, settings: _Settings) -> None:
+        self._out = out
+        self._plan = plan
+        self._settings = settings
+        self._sink: Sink | None = None
+        self._encoder: Any = None
+        self._pending: list[pa.Table] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self._rows = 0
+        self._nans = {leaf.counted: 0 for leaf in plan.leaves if leaf.counted is not None}
+
+    def write(self, table: pa.Table) -> None:
+        self._plan.accept(table)
+        if table.num_rows == 0:
+            return
+        for i in self._nans:
+            for chunk in table.column(i).chunks:
+                self._nans[i] += stats.nans(chunk)
+        self._rows += table.num_rows
+        stored = self._plan.encode(table)
+        self._pending.append(stored)
+        self._pending_rows += stored.num_rows
+        self._pending_bytes += _size(stored)
+        if self._pending_rows >= self._settings.row_group_rows or self._pending_bytes >= _ROW_GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> FileInfo:
+        if self._encoder is None and self._pending_bytes < _SMALL_BYTES:
+            memory = pa.BufferOutputStream()
+            encoder = self._begin(memory)
+            with encoding("parquet"):
+                self._put(encoder)
+                encoder.close()
+            data = memory.getvalue()
+            self._out.write(data)
+            tail = data[-8:].to_pybytes()
+        else:
+            self._flush()
+            with self._guarded():
+                self._encoder.close()
+            encoder, sink = self._encoder, self._sink
+            assert sink is not None
+            tail = sink.tail
+        return FileInfo(self._rows, int.from_bytes(tail[:4], "little") + 8, self._stats(encoder.metadata))
+
+    def _flush(self) -> None:
+        if self._encoder is None:
+            self._sink = Sink(self._out)
+            self._encoder = self._begin(pa.PythonFile(self._sink, mode="w"))
+        with self._guarded():
+            self._put(self._encoder)
+
+    def _begin(self, sink: Any) -> Any:
+        settings = self._settings
+        properties = settings.few if self._pending_rows < _FEW_ROWS else settings.properties
+        with encoding("parquet"):
+            encoder = _new_writer(sink, self._plan.stored, properties)
+            if self._plan.schema.metadata:
+                # Kept out of the stored Arrow schema, where it would be a second time.
+                encoder.add_key_value_metadata(self._plan.schema.metadata)
+        return encoder
+
+    def _put(self, encoder: Any) -> None:
+        if not self._pending:
+            return
+        table = self._pending[0] if len(self._pending) == 1 else pa.concat_tables(self._pending)
+        rows = self._settings.row_group_rows
+        fits = self._pending_rows <= rows and self._pending_bytes <= _ROW_GROUP_BYTES
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        for piece in [table] if fits else _row_groups(table, rows):
+            encoder.write_table(piece, piece.num_rows)
+
+    def _guarded(self) -> AbstractContextManager[None]:
+        assert self._sink is not None
+        return writing("parquet", self._sink)
+
+    def __del__(self) -> None:
+        # pyarrow would write a footer into the owner's handle when it collects the encoder.
+        sink = getattr(self, "_sink", None)
+        if sink is not None:
+            sink.detach()
+
+    def _stats(self, metadata: Any) -> dict[tuple[str, ...], ColumnStats]:
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        return {leaf.path: self._leaf_stats(leaf, groups) for leaf in self._plan.leaves}
+
+    def _leaf_stats(self, leaf: _Leaf, groups: list[Any]) -> ColumnStats:
+        nans = self._nans.get(leaf.counted) if leaf.counted is not None else None
+        lows: list[Any] = []
+        highs: list[Any] = []
+        nulls: int | None = 0
+        for group in groups:
+            found = group.column(leaf.number).statistics
+            if found is None:
+                return ColumnStats(None, None, None, nans)
+            count = found.null_count
+            nulls = None if nulls is None or count is None else nulls + count
+            if leaf.convert is not None and found.has_min_max:
+                low, high = leaf.convert(found.min_raw, found.max_raw)
+                lows.append(low)
+                highs.append(high)
+            elif not leaf.floating and found.num_values:
+                # Values without bounds: too long, or without an order. (Floats: all are NaN.)
+                return ColumnStats(None, None, nulls, nans)
+        return ColumnStats(_extreme(lows, min), _extreme(highs, max), nulls, nans)
+
+
+def _extreme(bounds: list[Any], choose: Any) -> Any:
+    return choose(bounds) if bounds and None not in bounds else None
+
+
+def _size(table: pa.Table) -> int:
+    """Decoded bytes; for small tables the size of their buffers, which is found much faster."""
+    size = int(table.get_total_buffer_size())
+    return size if size < _SMALL_BYTES else int(table.nbytes)
+
+
+def _row_groups(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    if table.num_rows > rows:
+        for start in range(0, table.num_rows, rows):
+            yield from _row_groups(table.slice(start, rows), rows)
+    elif table.num_rows > 1 and table.nbytes > _ROW_GROUP_BYTES:
+        yield from _row_groups(table, (table.num_rows + 1) // 2)
+    else:
+        yield table
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class ParquetFormat(Format):
+    """Options: ``compression``, ``compression_level``, ``row_group_rows``, ``data_page_size``, ``dictionary``."""
+
+    name = "parquet"
+    suffix = ".parquet"
+    checked = True
+
+    def __init__(self) -> None:
+        self._plans = PerSchema(_ParquetPlan)
+
+    def check(self, schema: pa.Schema) -> None:
+        self._plans(schema)
+
+    def writer(self, out: Out, schema: pa.Schema, options: dict[str, str]) -> FileWriter:
+        return _Writer(out, self._plans(schema), _settings(frozenset(options.items())))
+
+    def read(
+        self,
+        source: pa.Buffer | str,
+        schema: pa.Schema,
+        columns: Sequence[str] | None = None,
+        *,
+        threads: bool = True,
+    ) -> pa.Table:
+        plan = self._plans(schema)
+        positions = plan.positions(columns)
+        with decoding("parquet"), opened(source) as file:
+            # A whole file was hashed by the caller; of a part, the pages' checksums vouch.
+            reader = _new_reader(file, plan, verify=columns is not None)
+            if positions is None:
+                return plan.decode(_read(reader, plan, None, threads=threads), None)
+            order = sorted(set(positions))
+            leaves = [leaf for i in order for leaf in plan.spans[i]]
+            table = plan.decode(_read(reader, plan, leaves, threads=threads), order)
+            return plan.arranged(table, positions)
+
+    def batches(
+        self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int
+    ) -> Iterator[pa.Table]:
+        plan = self._plans(schema)
+        chosen = plan.positions(columns)
+        order = sorted(set(range(len(schema)) if chosen is None else chosen))
+        leaves = [leaf for i in order for leaf in plan.spans[i]]
+        with opened(source) as file:
+            with decoding("parquet"):
+                reader = _new_reader(file, plan, verify=True)
+                pieces = _iterate(reader, leaves, rows)
+            while True:
+                with decoding("parquet"):
+                    piece = next(pieces, None)
+                    if piece is None:
+                        return
+                    table = plan.decode(piece, None if chosen is None else order)
+                    table = plan.arranged(table, chosen)
+                yield table
+
+
+def _read(reader: Any, plan: _ParquetPlan, leaves: list[int] | None, *, threads: bool) -> pa.Table:
+    metadata = reader.metadata
+    groups = metadata.num_row_groups
+    if leaves == []:
+        return rows_only(metadata.num_rows)
+    if threads:
+        threads = sum(metadata.row_group(i).total_byte_size for i in range(groups)) >= _THREADED_BYTES
+    if groups < 2 or not plan.nested:
+        return reader.read_all(leaves, use_threads=threads)
+    return pa.concat_tables([reader.read_row_groups([i], leaves, use_threads=threads) for i in range(groups)])
+
+
+def _iterate(reader: Any, leaves: list[int], rows: int) -> Iterator[pa.Table]:
+    total, groups = reader.metadata.num_rows, reader.metadata.num_row_groups
+    if not leaves:
+        for start in range(0, total, rows):
+            yield rows_only(min(rows, total - start))
+        return
+    for group in range(groups):  # one by one: see _ParquetPlan.nested
+        for batch in reader.iter_batches(rows, [group], leaves, use_threads=True):
+            yield pa.Table.from_batches([batch])
+
+
+# -- pyarrow's two classes ---------------------------------------------------------------------
+# The public ParquetFile and ParquetWriter import file systems and TLS (a fifth of a cold start), and
+# index all the column names at every opening. Their core has had the same interface for years; where
+# it has not, they serve.
+
+
+def _new_reader(file: pa.NativeFile, plan: _ParquetPlan, *, verify: bool) -> Any:
+    try:
+        from pyarrow._parquet import ParquetReader
+
+        reader = ParquetReader()
+        reader.open(file, pre_buffer=False, page_checksum_verification=verify)
+    except (ImportError, TypeError):
+        import pyarrow.parquet as pq
+
+        reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=verify).reader
+    if reader.metadata.num_columns != plan.columns:
+        raise DamagedError(
+            f"cannot be decoded as parquet: holds {reader.metadata.num_columns} leaf columns, not {plan.columns}"
+        )
+    return reader
+
+
+def _new_writer(sink: Any, schema: pa.Schema, properties: dict[str, Any]) -> Any:
+    try:
+        from pyarrow._parquet import ParquetWriter
+
+        return ParquetWriter(sink, schema, writer_engine_version="V2", **properties)
+    except (ImportError, TypeError):
+        import pyarrow.parquet as pq
+
+        return pq.ParquetWriter(sink, schema, **properties).writer
