@@ -8,6 +8,7 @@ table (:class:`DamagedError`), or look before doing anything else (:class:`Outco
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 
@@ -74,6 +75,14 @@ class AtioError(Exception):
 
 def _rebuild(cls: type[AtioError], message: str, where: dict[str, Any]) -> AtioError:
     return cls(message, **where)
+
+
+def meant(name: str, known: Iterable[str]) -> str | None:
+    """A hint at the known name that is most like an unknown one."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), 1)
+    return f"did you mean {close[0]!r}?" if close else None
 
 
 # -- try again ---------------------------------------------------------------------------------

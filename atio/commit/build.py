@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from atio.commit.changes import Change
 from atio.commit.state import Draft, State, put_schema
@@ -14,8 +14,7 @@ from atio.model.snapshot import Snapshot
 from atio.schema.bound import BoundSchema
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A commit as data: what to change, what must be so, and what to record.
 
     Attributes

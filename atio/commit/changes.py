@@ -6,15 +6,16 @@ of it is no longer so. ``spec/commit.md`` has the rules by operation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Protocol
+
+import msgspec
 
 from atio.commit.state import Draft
 from atio.errors import ConflictError, ExistsError, VersionNotFoundError
-from atio.frames import RangeIndex, merge_index
+from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
 from atio.model.base import FrozenDict
-from atio.model.pointer import Catalog, Tag
+from atio.model.pointer import Tag
 from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
 from atio.schema.bound import BoundSchema
 from atio.schema.merge import reconcile
@@ -26,8 +27,7 @@ class Change(Protocol):
     def apply(self, draft: Draft) -> Draft: ...
 
 
-@dataclass(frozen=True, slots=True)
-class CreateTable:
+class CreateTable(msgspec.Struct, frozen=True):
     """Make a table that does not exist: version 0."""
 
     schema: BoundSchema
@@ -36,13 +36,12 @@ class CreateTable:
     def apply(self, draft: Draft) -> Draft:
         if draft.base is not None:
             raise ExistsError("the table exists already", hint="open it with Table.open()")
-        return replace(
+        return msgspec.structs.replace(
             draft, schema=self.schema, catalog=draft.catalog.replace(properties=FrozenDict(self.properties))
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AddFiles:
+class AddFiles(msgspec.Struct, frozen=True):
     """Append files. Commutes with everything but changes of the columns.
 
     ``grown_from`` is the id of the schema that the writer saw, if its own is a new one.
@@ -60,7 +59,7 @@ class AddFiles:
         rows = sum(file.rows for file in self.files)
         added = tuple(f.replace(added=draft.version, schema_id=schema.spec.id) for f in self.files)
         before = draft.summary
-        return replace(
+        return msgspec.structs.replace(
             draft,
             schema=schema,
             older_schemas=older,
@@ -104,8 +103,7 @@ def range_index(index: FrameIndex | None) -> RangeIndex | None:
     return None if index is None else RangeIndex(index.start, index.stop, index.step, index.name)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplaceAll:
+class ReplaceAll(msgspec.Struct, frozen=True):
     """Overwrite: the table is these files, whatever it was before."""
 
     files: tuple[DataFile, ...]
@@ -124,7 +122,7 @@ class ReplaceAll:
             schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
         rows = sum(file.rows for file in self.files)
         before = draft.summary
-        return replace(
+        return msgspec.structs.replace(
             draft,
             schema=schema,
             older_schemas=(),
@@ -142,8 +140,7 @@ class ReplaceAll:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(msgspec.Struct, frozen=True):
     """Bring back an older version's content as a new version."""
 
     snapshot: Snapshot
@@ -152,7 +149,7 @@ class Restore:
     def apply(self, draft: Draft) -> Draft:
         require_version(draft, self.snapshot.version)
         old, before = self.snapshot, draft.summary
-        return replace(
+        return msgspec.structs.replace(
             draft,
             schema=self.schema,
             older_schemas=old.schemas[1:],
@@ -166,8 +163,7 @@ class Restore:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SetTag:
+class SetTag(msgspec.Struct, frozen=True):
     name: str
     tag: Tag
     move: bool
@@ -181,22 +177,20 @@ class SetTag:
                 hint="untag it first, or pass move=True",
             )
         tags = {**dict(draft.catalog.tags), self.name: self.tag}
-        return replace(draft, catalog=draft.catalog.replace(tags=tuple(sorted(tags.items()))))
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(tags=tuple(sorted(tags.items()))))
 
 
-@dataclass(frozen=True, slots=True)
-class DropTag:
+class DropTag(msgspec.Struct, frozen=True):
     name: str
 
     def apply(self, draft: Draft) -> Draft:
         if draft.catalog.tag(self.name) is None:
-            raise VersionNotFoundError(f"there is no tag {self.name!r}", hint=known_tags(draft.catalog))
+            raise VersionNotFoundError(f"there is no tag {self.name!r}", hint=draft.catalog.described())
         tags = tuple((name, tag) for name, tag in draft.catalog.tags if name != self.name)
-        return replace(draft, catalog=draft.catalog.replace(tags=tags))
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(tags=tags))
 
 
-@dataclass(frozen=True, slots=True)
-class SetProperties:
+class SetProperties(msgspec.Struct, frozen=True):
     """Set or (None) remove properties."""
 
     properties: dict[str, str | None]
@@ -204,11 +198,10 @@ class SetProperties:
     def apply(self, draft: Draft) -> Draft:
         merged = {**draft.catalog.properties, **self.properties}
         kept = FrozenDict({name: value for name, value in merged.items() if value is not None})
-        return replace(draft, catalog=draft.catalog.replace(properties=kept))
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(properties=kept))
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(msgspec.Struct, frozen=True):
     """Take versions out of the index. The newest one and tagged ones stay whatever is asked."""
 
     versions: frozenset[int]
@@ -218,7 +211,7 @@ class Forget:
         assert base is not None
         tagged = {tag.version for _, tag in draft.catalog.tags}
         found = {line.version for line in history.all_versions(draft.objects, base.pointer.history)}
-        return replace(draft, retained=frozenset(found - (self.versions - tagged)))
+        return msgspec.structs.replace(draft, retained=frozenset(found - (self.versions - tagged)))
 
 
 def require_version(draft: Draft, version: int) -> None:
@@ -229,8 +222,3 @@ def require_version(draft: Draft, version: int) -> None:
         return
     if history.find(draft.objects, base.pointer.history, version) is None:
         raise VersionNotFoundError(f"version {version} is gone: it was expired meanwhile", version=version)
-
-
-def known_tags(catalog: Catalog) -> str:
-    names = [name for name, _ in catalog.tags]
-    return f"tags are {', '.join(names[:10])}" if names else "the table has no tags"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from atio.commit.build import Request, next_state
 from atio.commit.state import POINTER, State, decode_pointer, load_state
@@ -14,8 +15,7 @@ from atio.metadata import history
 from atio.metadata.objects import Objects
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True):
     """How often, and after which pauses, a lost race is run again.
 
     Pauses are drawn from 0 … ``pause`` · 2ⁿ seconds, at most ``longest``.
@@ -34,26 +34,19 @@ class RetryPolicy:
             yield attempt
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """``state`` is the table after the commit; ``replayed`` the version an earlier use of the token made."""
 
     state: State
     replayed: int | None = None
 
 
-def system_clock() -> int:
-    """Microseconds since the epoch."""
-    return time.time_ns() // 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Committer:
+class Committer(msgspec.Struct, frozen=True):
     """Carries requests out on one table."""
 
     objects: Objects
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    clock: Callable[[], int] = system_clock
+    retry: RetryPolicy
+    clock: Callable[[], int]
 
     def commit(self, request: Request) -> Outcome:
         """Build upon the newest state until the swap succeeds.
@@ -98,7 +91,7 @@ class Committer:
             recorder.discard()
             raise
         try:
-            return replace(state, token=self.objects.storage.swap(POINTER, data, expected))
+            return msgspec.structs.replace(state, token=self.objects.storage.swap(POINTER, data, expected))
         except ConflictError:
             recorder.discard()
             return None
@@ -121,7 +114,9 @@ class Committer:
             try:
                 value = self.objects.storage.load(POINTER)
                 if (value.token if value else None) == expected:
-                    return replace(state, token=self.objects.storage.swap(POINTER, data, expected))
+                    return msgspec.structs.replace(
+                        state, token=self.objects.storage.swap(POINTER, data, expected)
+                    )
             except (ResponseLostError, ConflictError):
                 continue
             except AtioError:
@@ -129,7 +124,7 @@ class Committer:
             assert value is not None
             found = decode_pointer(value.data)
             if found.commit_id == mine.commit_id:
-                return replace(state, token=value.token)
+                return msgspec.structs.replace(state, token=value.token)
             if mine.snapshot.id != mine.commit_id:
                 break  # A commit without a version leaves no trace below later ones.
             if found.snapshot.version < mine.snapshot.version:
@@ -139,7 +134,7 @@ class Committer:
                 return None
             if line is None:
                 break
-            return load_state(self.objects)
+            return state  # Landed, and others have built upon it since.
         raise OutcomeUnknownError(
             "the answer to the commit was lost and the outcome cannot be found out",
             version=mine.snapshot.version,

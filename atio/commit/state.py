@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from atio.errors import DamagedError, NewerFormatError
 from atio.metadata import manifests
@@ -55,8 +56,7 @@ def decode_pointer(data: bytes) -> Pointer:
     return pointer
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """A committed state: the pointer, the token to swap it, and what it points to."""
 
     token: str
@@ -91,8 +91,7 @@ def load_schema(objects: Objects, ref: SchemaRef) -> BoundSchema:
     return objects.parsed(ref, BoundSchema, parse)
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """The next state while changes make it, one after the other. Changes return a new draft."""
 
     objects: Objects
@@ -143,7 +142,7 @@ class Draft:
             kept.append(ref) if not left else kept.extend(self._thinned(ref, left))
         if left:
             raise DamagedError(f"{min(left)} is not a file of version {self.version - 1}")
-        return replace(self, files=files, manifests=tuple(reversed(kept)))
+        return msgspec.structs.replace(self, files=files, manifests=tuple(reversed(kept)))
 
     def _thinned(self, ref: ManifestRef, left: set[str]) -> list[ManifestRef]:
         entries = manifests.read(self.objects, ref)
@@ -184,7 +183,7 @@ class Draft:
         kept = len(self.manifests) - max(to_merge(counts) - 1, 0)
         older = [e for ref in self.manifests[kept:] for e in manifests.live(self.objects, ref)]
         made = self.write_manifest((*older, *self.files))
-        return replace(self, files=(), manifests=(*self.manifests[:kept], made))
+        return msgspec.structs.replace(self, files=(), manifests=(*self.manifests[:kept], made))
 
 
 def put_schema(objects: Objects, schema: BoundSchema) -> BoundSchema:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+import msgspec
 import pyarrow as pa
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnStats:
+class ColumnStats(msgspec.Struct, frozen=True):
     """Statistics of one column of one file.
 
     Attributes
@@ -33,8 +32,7 @@ class ColumnStats:
     nans: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(msgspec.Struct, frozen=True):
     """What a writer knows of the file it closed.
 
     ``footer`` is the length in bytes of the file's tail that describes the rest (Parquet's
@@ -44,7 +42,7 @@ class FileInfo:
 
     rows: int
     footer: int | None = None
-    stats: dict[tuple[str, ...], ColumnStats] = field(default_factory=dict)
+    stats: dict[tuple[str, ...], ColumnStats] = msgspec.field(default_factory=dict)
 
 
 class Out(Protocol):

@@ -1,49 +1,63 @@
-"""The boundary where pyarrow's errors become ours."""
+"""The boundary where pyarrow's errors become ours.
+
+The two context managers are classes because they are entered for every small file: generators cost
+several times as much.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 import pyarrow as pa
 
 from atio.errors import AtioError, DamagedError, InputError, UnsupportedError
 
 
-@contextmanager
-def decoding(name: str) -> Iterator[None]:
+class decoding:  # noqa: N801: used as a statement
     """Whatever goes wrong while decoding is damage, except for memory and the disk itself."""
-    try:
-        yield
-    except (AtioError, MemoryError):
-        raise
-    except OSError as error:
-        if error.errno is not None:  # the operating system's; pyarrow's own have no number
-            raise
-        raise _damaged(name, error) from error
-    except Exception as error:
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         # Damaged bytes raise nearly anything (ArrowException, ValueError, KeyError, UnicodeDecodeError…).
-        raise _damaged(name, error) from error
-
-
-def _damaged(name: str, error: Exception) -> DamagedError:
-    return DamagedError(f"cannot be decoded as {name}: {_first_line(error)}")
-
-
-@contextmanager
-def encoding(name: str, column: str | None = None) -> Iterator[None]:
-    """Values that a format cannot take are the caller's to change; the sink's errors pass."""
-    try:
-        yield
-    except (AtioError, MemoryError):
-        raise
-    except pa.ArrowNotImplementedError as error:
-        message = f"cannot be written as {name}: {_first_line(error)}"
-        raise UnsupportedError(message, column=column) from error
-    except (pa.ArrowException, OSError) as error:
+        if error is None or isinstance(error, (AtioError, MemoryError)) or not isinstance(error, Exception):
+            return
         if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise InputError(f"cannot be written as {name}: {_first_line(error)}", column=column) from error
+            return  # the operating system's; pyarrow's own have no number
+        raise DamagedError(f"cannot be decoded as {self._name}: {_first_line(error)}") from error
+
+
+class encoding:  # noqa: N801: used as a statement
+    """Values that a format cannot take are the caller's to change; the sink's errors pass."""
+
+    __slots__ = ("_column", "_name")
+
+    def __init__(self, name: str, column: str | None = None) -> None:
+        self._name = name
+        self._column = column
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, (pa.ArrowException, OSError)) or isinstance(error, (AtioError, MemoryError)):
+            return
+        if isinstance(error, OSError) and error.errno is not None:
+            return
+        message = f"cannot be written as {self._name}: {_first_line(error)}"
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise UnsupportedError(message, column=self._column) from error
+        raise InputError(message, column=self._column) from error
 
 
 def _first_line(error: Exception) -> str:

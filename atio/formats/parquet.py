@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 from pyarrow import types as pt
 
@@ -102,8 +102,7 @@ def _decimal(type_: pa.DataType, scale: int) -> pa.DataType:
 # -- what a schema's leaf columns mean ---------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
+class _Leaf(msgspec.Struct, frozen=True):
     """One Parquet column with statistics of use: the ``number``-th of the file."""
 
     number: int
@@ -158,8 +157,7 @@ def _leaf_count(type_: pa.DataType) -> int:
 # -- writing -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
+class _Settings(msgspec.Struct, frozen=True):
     row_group_rows: int
     properties: dict[str, Any]
     few: dict[str, Any]
@@ -240,37 +238,37 @@ class _Writer(FileWriter):
     def close(self) -> FileInfo:
         if self._encoder is None and self._pending_bytes < _SMALL_BYTES:
             memory = pa.BufferOutputStream()
-            encoder = self._begin(memory)
             with encoding("parquet"):
+                encoder = self._begin(memory)
                 self._put(encoder)
                 encoder.close()
             data = memory.getvalue()
             self._out.write(data)
-            tail = data[-8:].to_pybytes()
+            tail = memoryview(data)[-8:]
         else:
             self._flush()
             with self._guarded():
                 self._encoder.close()
             encoder, sink = self._encoder, self._sink
             assert sink is not None
-            tail = sink.tail
+            tail = memoryview(sink.tail)
         return FileInfo(self._rows, int.from_bytes(tail[:4], "little") + 8, self._stats(encoder.metadata))
 
     def _flush(self) -> None:
-        if self._encoder is None:
+        if self._sink is None:
             self._sink = Sink(self._out)
-            self._encoder = self._begin(pa.PythonFile(self._sink, mode="w"))
         with self._guarded():
+            if self._encoder is None:
+                self._encoder = self._begin(pa.PythonFile(self._sink, mode="w"))
             self._put(self._encoder)
 
     def _begin(self, sink: Any) -> Any:
         settings = self._settings
         properties = settings.few if self._pending_rows < _FEW_ROWS else settings.properties
-        with encoding("parquet"):
-            encoder = _new_writer(sink, self._plan.stored, properties)
-            if self._plan.schema.metadata:
-                # Kept out of the stored Arrow schema, where it would be a second time.
-                encoder.add_key_value_metadata(self._plan.schema.metadata)
+        encoder = _new_writer(sink, self._plan.stored, properties)
+        if self._plan.schema.metadata:
+            # Kept out of the stored Arrow schema, where it would be a second time.
+            encoder.add_key_value_metadata(self._plan.schema.metadata)
         return encoder
 
     def _put(self, encoder: Any) -> None:
@@ -298,28 +296,26 @@ class _Writer(FileWriter):
         return {leaf.path: self._leaf_stats(leaf, groups) for leaf in self._plan.leaves}
 
     def _leaf_stats(self, leaf: _Leaf, groups: list[Any]) -> ColumnStats:
-        nans = self._nans.get(leaf.counted) if leaf.counted is not None else None
-        lows: list[Any] = []
-        highs: list[Any] = []
+        nans = None if leaf.counted is None else self._nans[leaf.counted]
+        lower = upper = None
         nulls: int | None = 0
+        first, known = True, leaf.convert is not None
         for group in groups:
             found = group.column(leaf.number).statistics
             if found is None:
                 return ColumnStats(None, None, None, nans)
             count = found.null_count
             nulls = None if nulls is None or count is None else nulls + count
-            if leaf.convert is not None and found.has_min_max:
-                low, high = leaf.convert(found.min_raw, found.max_raw)
-                lows.append(low)
-                highs.append(high)
+            if known and found.has_min_max:
+                low, high = leaf.convert(found.min_raw, found.max_raw)  # type: ignore[misc]
+                if first:
+                    lower, upper, first = low, high, False
+                else:
+                    lower = None if low is None or lower is None else min(lower, low)
+                    upper = None if high is None or upper is None else max(upper, high)
             elif not leaf.floating and found.num_values:
-                # Values without bounds: too long, or without an order. (Floats: all are NaN.)
-                return ColumnStats(None, None, nulls, nans)
-        return ColumnStats(_extreme(lows, min), _extreme(highs, max), nulls, nans)
-
-
-def _extreme(bounds: list[Any], choose: Any) -> Any:
-    return choose(bounds) if bounds and None not in bounds else None
+                known = False  # values without bounds: too long, or without an order (floats: all are NaN)
+        return ColumnStats(lower, upper, nulls, nans) if known else ColumnStats(None, None, nulls, nans)
 
 
 def _size(table: pa.Table) -> int:

@@ -8,16 +8,15 @@ function from an Arrow type to a recoding; this module has the pieces such rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 from pyarrow import types as pt
 
 Step = Callable[[pa.Array], pa.Array]
 
 
-@dataclass(frozen=True, slots=True)
-class Recoding:
+class Recoding(msgspec.Struct, frozen=True):
     """How one type travels; a step that is None means the array serves as it is."""
 
     type: pa.DataType

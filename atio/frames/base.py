@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+import msgspec
 import pyarrow as pa
 
 from atio.errors import InputError
 
 
-@dataclass(frozen=True, slots=True)
-class RangeIndex:
+class RangeIndex(msgspec.Struct, frozen=True):
     """A pandas ``RangeIndex``: row labels that follow from arithmetic and are never stored as a column.
 
     ``name`` is the name as text; a name that is no string is restored from the schema's metadata.
@@ -27,8 +26,7 @@ class RangeIndex:
         return len(range(self.start, self.stop, self.step))
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """Data on their way into a table.
 
     Attributes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import Annotated, Any, NoReturn, Self
 
 import msgspec
@@ -22,7 +22,7 @@ Micros = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 def new_id() -> str:
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 class FrozenDict(dict[str, Any]):

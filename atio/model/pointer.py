@@ -109,6 +109,11 @@ class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
     def tag(self, name: str) -> Tag | None:
         return next((tag for known, tag in self.tags if known == name), None)
 
+    def described(self) -> str:
+        """The tags there are, for messages."""
+        names = [name for name, _ in self.tags]
+        return f"tags are {', '.join(names[:10])}" if names else "the table has no tags"
+
 
 class Pointer(Model, frozen=True, omit_defaults=True, kw_only=True):
     """The table as of its last commit.

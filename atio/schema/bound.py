@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 
+import msgspec
 import pyarrow as pa
 
 from atio.model import schema as spec
@@ -12,15 +12,14 @@ from atio.model.snapshot import SchemaRef
 from atio.schema.types import dictionary_values, field_to_arrow, metadata_to_arrow
 
 
-@dataclass(frozen=True)
-class BoundSchema:
+class BoundSchema(msgspec.Struct, frozen=True, dict=True):
     """What readers and writers of one version need to know of its columns.
 
     ``ref`` is None while the schema is new and not yet written.
     """
 
     spec: spec.Schema
-    ref: SchemaRef | None = field(default=None, compare=False)
+    ref: SchemaRef | None = None
 
     @cached_property
     def arrow(self) -> pa.Schema:

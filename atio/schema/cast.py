@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from atio.errors import SchemaError
 
@@ -31,7 +30,7 @@ def cast(column: pa.ChunkedArray, target: pa.Field) -> pa.ChunkedArray:
             )
         column = _checked(column, target)
     if not target.nullable and column.null_count:
-        row = pc.index(column.is_null(), True).as_py()
+        row = column.is_null().index(True).as_py()
         raise SchemaError(
             f"column {target.name!r} may not be null, but row {row} is",
             column=target.name,
@@ -114,6 +113,8 @@ def _convert(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _decoded(chunk: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
     return chunk.dictionary_decode() if t.is_dictionary(chunk.type) else pc.run_end_decode(chunk)
 
 
@@ -124,8 +125,7 @@ def _reindex(chunk: pa.DictionaryArray, kind: pa.DictionaryType) -> pa.Dictionar
 
 def _convert_struct(chunk: pa.StructArray, kind: pa.StructType) -> pa.StructArray:
     children = [
-        _convert(pa.chunked_array([pc.struct_field(chunk, f.name)]), f.type).combine_chunks()
-        for f in kind.fields
+        _convert(pa.chunked_array([chunk.field(f.name)]), f.type).combine_chunks() for f in kind.fields
     ]
     return pa.StructArray.from_arrays(children, fields=list(kind.fields), mask=chunk.is_null())
 
@@ -164,6 +164,8 @@ def _same(before: pa.ChunkedArray, after: pa.ChunkedArray) -> bool:
 
 
 def _unequal(before: pa.ChunkedArray, back: pa.ChunkedArray) -> pa.Array:
+    import pyarrow.compute as pc
+
     both_nan = pc.and_(pc.is_nan(before), pc.is_nan(back))
     return pc.and_not(pc.not_equal(before, back), both_nan).combine_chunks()
 

@@ -6,19 +6,16 @@ real values, and categories get new values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from difflib import get_close_matches
-
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from atio.errors import SchemaError
+from atio.errors import SchemaError, meant
 from atio.frames.base import check_names
 from atio.model import schema as spec
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.schema.cast import cast, castable
-from atio.schema.types import MAX_DICTIONARY, Ids, field_from_arrow, field_to_arrow, type_from_arrow
+from atio.schema.read import positions
+from atio.schema.types import MAX_DICTIONARY, Ids, field_from_arrow, type_from_arrow
 
 _INDEX_TYPES = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 
@@ -121,13 +118,10 @@ class Fitter:
         known = set(self._schema.arrow.names)
         for name in table.column_names:
             if name not in known:
-                close = get_close_matches(name, known, 1)
                 raise SchemaError(
                     f"column {name!r} ({table.schema.field(name).type}) is not in the table",
                     column=name,
-                    hint=f"did you mean {close[0]!r}?"
-                    if close
-                    else "drop it from the data, or overwrite the table",
+                    hint=meant(name, known) or "drop it from the data, or overwrite the table",
                 )
 
     def _promote(self, found: pa.Schema) -> None:
@@ -198,6 +192,8 @@ class Fitter:
 
     def _learn(self, field: pa.Field, found: pa.Array, *, declared: bool) -> None:
         """Add categories; the order of ordered ones must agree with the table's."""
+        import pyarrow.compute as pc
+
         if found.null_count:
             found = found.drop_null()
         known = self._categories.get(field.name)
@@ -220,12 +216,12 @@ class Fitter:
     def _check_order(
         field: pa.Field, known: pa.Array, found: pa.Array, fresh: pa.Array, *, declared: bool
     ) -> None:
-        positions = pc.index_in(found, value_set=known).drop_null().to_pylist()
+        places = positions(found, known).drop_null().to_pylist()
         grows_at_end = len(fresh) == 0 or found[len(found) - len(fresh) :].equals(fresh)
-        complete = len(fresh) == 0 or len(positions) == len(known)
+        complete = len(fresh) == 0 or len(places) == len(known)
         if not declared and not len(fresh):
             return
-        if positions != sorted(positions) or not grows_at_end or not complete or not declared:
+        if places != sorted(places) or not grows_at_end or not complete or not declared:
             raise SchemaError(
                 f"column {field.name!r} has ordered categories {known.to_pylist()[:8]} in the table, "
                 f"which {found.to_pylist()[:8]} in the data contradicts",
@@ -241,44 +237,6 @@ class Fitter:
             for field in schema.spec.fields
         )
         return BoundSchema(spec.Schema(id=self._new_schema_id, fields=fields, metadata=schema.spec.metadata))
-
-
-def reader(
-    source: BoundSchema, target: BoundSchema, columns: Sequence[str]
-) -> Callable[[pa.Table], pa.Table]:
-    """What turns rows of a file written with ``source`` into columns of ``target``, by field id."""
-    if not columns:
-        return lambda table: table.select([])
-    names = {field.id: field.name for field in source.spec.fields}
-    wanted = [(names.get(f.id), f) for f in target.spec.fields if f.name in set(columns)]
-    order = {name: i for i, name in enumerate(columns)}
-    wanted.sort(key=lambda pair: order[pair[1].name])
-    arrow = [field_to_arrow(field) for _, field in wanted]
-    plain = pa.schema([target.public.field(field.name) for _, field in wanted])
-    if not any(pa.types.is_dictionary(field.type) for field in arrow) and source.same_structure(target):
-        return lambda table: pa.Table.from_arrays(table.columns, schema=plain)
-
-    def read(table: pa.Table) -> pa.Table:
-        made = []
-        for (name, _), field in zip(wanted, arrow, strict=True):
-            if name is None:
-                made.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
-            elif field.name in target.categories:
-                kept = target.categories[field.name]
-                chunks = [_reindexed(chunk, kept, field.type) for chunk in table.column(name).chunks]
-                made.append(pa.chunked_array(chunks, field.type))
-            else:
-                made.append(cast(table.column(name), field))
-        return pa.Table.from_arrays(made, schema=plain)
-
-    return read
-
-
-def source_columns(source: BoundSchema, target: BoundSchema, columns: Sequence[str]) -> list[str]:
-    """Names, in the file, of the table's columns that it has."""
-    names = {field.id: field.name for field in source.spec.fields}
-    ids = {field.name: field.id for field in target.spec.fields}
-    return [names[ids[column]] for column in columns if ids[column] in names]
 
 
 def _promoted(kind: spec.Type, found: pa.DataType, ids: Ids) -> spec.Type:
@@ -314,15 +272,3 @@ def _values(array: pa.Array | None) -> tuple[scalars.JsonValue, ...] | None:
 def _with_dictionary(chunk: pa.DictionaryArray, dictionary: pa.Array, kind: pa.DictionaryType) -> pa.Array:
     indices = chunk.indices.cast(kind.index_type)
     return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=kind.ordered)
-
-
-def _reindexed(chunk: pa.Array, kept: pa.Array, kind: pa.DictionaryType) -> pa.Array:
-    """The same values, as indices into the table's categories."""
-    if not pa.types.is_dictionary(chunk.type):
-        indices = pc.index_in(chunk, value_set=kept)
-    elif chunk.dictionary.equals(kept):
-        indices = chunk.indices
-    else:
-        found = chunk.dictionary if chunk.dictionary.type == kept.type else chunk.dictionary.cast(kept.type)
-        indices = pc.index_in(found, value_set=kept).take(chunk.indices)
-    return pa.DictionaryArray.from_arrays(indices.cast(kind.index_type), kept, ordered=kind.ordered)

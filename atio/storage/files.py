@@ -14,8 +14,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Self, TypeVar
+
+import msgspec
 
 from atio.storage.base import Buffer
 
@@ -141,8 +142,7 @@ def discard(path: str) -> None:
 # -- old files -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A whole file and the status it had when it was opened."""
 
     data: bytes

@@ -18,7 +18,8 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+import msgspec
 
 from atio.errors import LockTimeoutError, StorageError
 from atio.storage.failures import translating
@@ -36,8 +37,7 @@ _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSU
 _SHORTEST, _LONGEST = 0.0002, 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """How long to wait for a lock, and by which clock."""
 
     timeout: float

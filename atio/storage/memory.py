@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+
+import msgspec
 
 from atio.errors import ExistsError, InputError, LockTimeoutError, NotFoundError, StorageError
 from atio.model.paths import check_path
@@ -14,21 +15,19 @@ from atio.storage.base import Buffer, Capabilities, Entry, Storage, Value
 from atio.storage.failures import conflict
 
 
-@dataclass(frozen=True, slots=True)
-class _Object:
+class _Object(msgspec.Struct, frozen=True):
     data: bytes
     modified: float
     token: str
 
 
-@dataclass(slots=True)
-class _Place:
+class _Place(msgspec.Struct):
     """What all handles of one place share."""
 
-    guard: threading.Lock = field(default_factory=threading.Lock)
-    objects: dict[str, _Object] = field(default_factory=dict)
-    leases: set[str] = field(default_factory=set)
-    writer: threading.Lock = field(default_factory=threading.Lock)
+    guard: threading.Lock = msgspec.field(default_factory=threading.Lock)
+    objects: dict[str, _Object] = msgspec.field(default_factory=dict)
+    leases: set[str] = msgspec.field(default_factory=set)
+    writer: threading.Lock = msgspec.field(default_factory=threading.Lock)
     swaps: int = 0
 
 

@@ -6,9 +6,9 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Self
 
+import msgspec
 import pyarrow as pa
 import xxhash
 
@@ -31,13 +31,12 @@ _TAIL = 2**20
 _CHUNK = 16 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
+class FileOptions(msgspec.Struct, frozen=True):
     """How new data files are made."""
 
     format: str = "parquet"
     target_bytes: int = TARGET_BYTES
-    options: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class _HashingOut:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from atio.commit.changes import known_tags
 from atio.commit.state import State
 from atio.errors import InputError, VersionNotFoundError
 from atio.metadata import history
@@ -33,7 +32,7 @@ def find(objects: Objects, state: State, version: int | str | None, as_of: datet
     if isinstance(version, str):
         tag = state.catalog.tag(version)
         if tag is None:
-            raise VersionNotFoundError(f"there is no tag {version!r}", hint=known_tags(state.catalog))
+            raise VersionNotFoundError(f"there is no tag {version!r}", hint=state.catalog.described())
         version = tag.version
     if isinstance(version, bool) or not isinstance(version, int):
         raise InputError(f"a version is a number or a tag, not {version!r}")

@@ -6,14 +6,13 @@ every row is rewritten O(log n) times. Row order stays; no version number is tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
+import msgspec
 import pyarrow as pa
 
 from atio.commit.state import Draft, load_schema, put_schema
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
-from atio.schema.fit import reader, source_columns
+from atio.schema.read import reader, source_columns
 from atio.table.datafiles import FileOptions, FileSetWriter, read_file
 
 FANOUT = 8
@@ -21,8 +20,7 @@ TINY = 2**20
 """Bytes above which a file is left alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeTiny:
+class MergeTiny(msgspec.Struct, frozen=True):
     """The change that does it, after the rows were added."""
 
     options: FileOptions
@@ -33,7 +31,7 @@ class MergeTiny:
             return draft
         assert draft.schema is not None
         schema = put_schema(draft.objects, draft.schema)
-        draft = replace(draft, schema=schema)
+        draft = msgspec.structs.replace(draft, schema=schema)
         rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
         with FileSetWriter(draft.objects.storage, self.options) as writer:
             writer.write_whole(_written(rows, schema), schema)
@@ -42,7 +40,7 @@ class MergeTiny:
         made = made.replace(added=draft.version, level=level)
         fresh = tuple(file for file in run if file.added == draft.version)
         thinned = draft.without(frozenset(file.path for file in run))
-        return replace(
+        return msgspec.structs.replace(
             thinned,
             files=(*thinned.files, made),
             changes=thinned.changes.replace(merged=fresh),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from atio.commit.state import Draft
 from atio.errors import ConflictError, NotFoundError
 
 
-@dataclass(frozen=True, slots=True)
-class StillThere:
+class StillThere(msgspec.Struct, frozen=True):
     """Checked under the lock that vacuum deletes under, so that no commit can refer to a vacuumed file."""
 
     paths: tuple[str, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atio.commit.loop import Committer
 from atio.commit.state import POINTER, decode_pointer
-from atio.errors import AtioError, DamagedError, NewerFormatError, NotFoundError
+from atio.errors import AtioError, DamagedError, NewerFormatError, NotFoundError, RetryError
 from atio.metadata import history
 from atio.metadata.objects import Objects, digest
 from atio.model import schema as spec
@@ -84,12 +84,14 @@ class _Found:
     def __init__(self, objects: Objects, pointer: Pointer | None) -> None:
         self._objects = objects
         self._old = pointer
-        self._check = Check(objects, deep=True)
+        self._check = Check(objects, deep=True, lenient=False)
         self.damaged_index = False
         lines = self._check.pointer(pointer) if pointer else []
         if pointer is None or not self._check.report(0).ok:
             self.damaged_index = True
             known = {line.version: line for line in self._scattered()}
+            if pointer is not None:  # What is beyond a pointer that can be read never landed.
+                known = {n: line for n, line in known.items() if n < pointer.snapshot.version}
             lines = list({**known, **{line.version: line for line in lines}}.values())
         if not lines:
             raise NotFoundError("there is no table here, nor metadata of one")
@@ -133,6 +135,8 @@ class _Found:
         for entry in self._objects.storage.list(folder):
             try:
                 yield entry.path, self._objects.storage.read(entry.path)
+            except RetryError:
+                raise  # It may be what is looked for.
             except AtioError:
                 continue
 
@@ -182,7 +186,7 @@ class _Found:
                 return None
             try:
                 self._objects.get(self._old.catalog, Catalog)
-            except AtioError:
+            except DamagedError:
                 pass
             else:
                 return self._old.catalog
@@ -201,7 +205,7 @@ class _Found:
             try:
                 for piece in self._old.tokens.pieces:
                     self._objects.fetch(piece.ref)
-            except AtioError:
+            except DamagedError:
                 pass
             else:
                 return self._old.tokens

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 
+from atio import frames
 from atio.commit.state import load_schema
-from atio.errors import AtioError, InputError
-from atio.frames import RangeIndex, to_pandas, to_polars
+from atio.errors import AtioError, InputError, meant
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
-from atio.schema.fit import reader, source_columns
+from atio.schema.read import reader, source_columns
 from atio.table.datafiles import BATCH_ROWS, read_batches, read_file, rows_only
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ def live_files(objects: Objects, snapshot: Snapshot) -> Iterator[DataFile]:
     yield from snapshot.files
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(msgspec.Struct, frozen=True):
     """A version's rows, restricted: nothing is read before a ``to_…`` method is called.
 
     Attributes
@@ -60,12 +58,11 @@ class Scan:
         known = self.bound.arrow.names
         for name in self.columns or ():
             if name not in known:
-                close = get_close_matches(name, known, 1)
                 raise InputError(
                     f"there is no column {name!r}",
                     table=self.table_url,
                     version=self.snapshot.version,
-                    hint=f"did you mean {close[0]!r}?" if close else f"columns are {', '.join(known[:20])}",
+                    hint=meant(name, known) or f"columns are {', '.join(known[:20])}",
                 )
 
     @property
@@ -149,14 +146,14 @@ class Scan:
         found = self.to_arrow()
         index = self.snapshot.index
         if index is None:
-            return to_pandas(found, **kwargs)  # type: ignore[no-any-return]
+            return frames.to_pandas(found, **kwargs)
         stop = index.start + index.step * found.num_rows
-        labels = RangeIndex(index.start, stop, index.step, index.name)
-        return to_pandas(found, labels, **kwargs)  # type: ignore[no-any-return]
+        labels = frames.RangeIndex(index.start, stop, index.step, index.name)
+        return frames.to_pandas(found, labels, **kwargs)
 
     def to_polars(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
-        return to_polars(self.to_arrow())
+        return frames.to_polars(self.to_arrow())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         return self.to_reader().__arrow_c_stream__(requested_schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -135,6 +134,8 @@ class Snapshot:
         )
 
     def _repr_html_(self) -> str:
+        from html import escape
+
         head = self.to_arrow(limit=10).slice(0, 10)
         names = "".join(
             f"<th>{escape(f.name)}<br><small>{escape(str(f.type))}</small></th>" for f in head.schema

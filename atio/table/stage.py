@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from atio.commit.changes import frame_index
 from atio.commit.state import State
-from atio.frames import Incoming
+from atio.frames.base import Incoming
 from atio.metadata.objects import Objects
 from atio.model import schema as spec
 from atio.model.base import Id, Model

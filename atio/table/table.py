@@ -3,51 +3,40 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from atio.commit.build import Request
-from atio.commit.changes import (
-    AddFiles,
-    Change,
-    CreateTable,
-    DropTag,
-    ReplaceAll,
-    Restore,
-    SetProperties,
-    SetTag,
-)
-from atio.commit.loop import Committer, RetryPolicy, system_clock
-from atio.commit.state import POINTER, State, load_schema, load_state
-from atio.errors import AtioError, ConflictError, InputError, NotFoundError, OutcomeUnknownError
-from atio.frames import incoming
+from atio.commit.state import POINTER, State, load_state
+from atio.errors import AtioError, InputError, NotFoundError
 from atio.metadata.objects import Objects
-from atio.model.base import new_id
-from atio.model.pointer import Tag
-from atio.schema.fit import Fitter
 from atio.storage import open_storage
 from atio.storage.base import Storage
-from atio.table import lookup, properties
-from atio.table.datafiles import discard
-from atio.table.diff import Diff, diff
-from atio.table.expire import Expired, expire
-from atio.table.merge import MergeTiny
-from atio.table.present import StillThere
-from atio.table.repair import Repaired, repair
+from atio.table import lookup
 from atio.table.scan import Scan
 from atio.table.snapshot import Snapshot
-from atio.table.stage import Staged, stage
-from atio.table.vacuum import Vacuumed, vacuum
-from atio.table.verify import Report, verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from atio.commit.loop import RetryPolicy
+    from atio.table.diff import Diff
+    from atio.table.expire import Expired
+    from atio.table.repair import Repaired
+    from atio.table.stage import Staged
+    from atio.table.vacuum import Vacuumed
+    from atio.table.verify import Report
+    from atio.table.writing import Writer
+
 Location = str | os.PathLike[str] | Storage
-_RESTAGES = 5
+
+
+def system_clock() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
 
 
 class Table:
@@ -66,7 +55,7 @@ class Table:
         clock: Callable[[], int] = system_clock,
     ) -> None:
         self._objects = Objects(storage)
-        self._committer = Committer(self._objects, retry or RetryPolicy(), clock)
+        self._retry = retry
         self._clock = clock
 
     # -- opening -----------------------------------------------------------------------------
@@ -111,7 +100,9 @@ class Table:
             There is a table already.
         """
         table = cls.open(location, durable=durable)
-        table._create(schema, {**({"format": format} if format != "parquet" else {}), **(properties or {})})  # noqa: SLF001
+        chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
+        with table._located():  # noqa: SLF001
+            table._writer.create(schema, chosen)  # noqa: SLF001
         return table
 
     @classmethod
@@ -119,15 +110,11 @@ class Table:
         """Whether there is a table (intact or not) at ``location``."""
         return open_storage(location).load(POINTER) is not None
 
-    def _create(self, schema: Any, chosen: dict[str, str]) -> None:
-        properties.check(chosen, chosen)
-        if schema is not None and not isinstance(schema, pa.Schema):
-            schema = incoming(schema).schema
-        fitter = Fitter(None)
-        fitter.start(schema if schema is not None else pa.schema([]))
-        change = CreateTable(fitter.schema(), chosen)
-        with self._located():
-            self._committer.commit(Request("create", (change,), first_version=0, must_exist=False))
+    @property
+    def _writer(self) -> Writer:
+        from atio.table.writing import Writer
+
+        return Writer(self._objects, self._retry, self._clock)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -165,7 +152,9 @@ class Table:
         OutcomeUnknownError
             The commit may have landed.
         """
-        return self._write("append", data, message, token, expected_version)
+        return self._write(
+            data, overwrite=False, message=message, token=token, expected_version=expected_version
+        )
 
     def overwrite(
         self,
@@ -179,7 +168,9 @@ class Table:
 
         Older versions stay readable. Columns of the same name and type keep their ids.
         """
-        return self._write("overwrite", data, message, token, expected_version)
+        return self._write(
+            data, overwrite=True, message=message, token=token, expected_version=expected_version
+        )
 
     def stage(self, data: object, *, overwrite: bool = False) -> Staged:
         """Write the data files of an append (or overwrite) and leave the commit to :meth:`commit`.
@@ -188,8 +179,7 @@ class Table:
         Commit it within the grace period of ``vacuum``.
         """
         with self._located():
-            state = load_state(self._objects)
-            return self._stage(incoming(data), state, "", overwrite=overwrite)
+            return self._writer.stage(data, overwrite=overwrite)
 
     def commit(
         self,
@@ -200,103 +190,19 @@ class Table:
         expected_version: int | None = None,
     ) -> Snapshot:
         """Make staged files one version, in the order given. Their files stay if this fails."""
-        if not staged:
-            raise InputError("nothing was staged", hint="pass the results of stage()")
+        from atio.table.writing import Intent
+
         with self._located():
-            state = load_state(self._objects)
-            request = self._request(state, staged, overwrite, message, token, expected_version)
-            outcome = self._committer.commit(request)
-            return self._result(outcome.state, outcome.replayed)
+            intent = Intent(
+                overwrite=overwrite, message=message, token=token, expected_version=expected_version
+            )
+            return self._snapshot(self._writer.commit(staged, intent))
 
-    def _write(
-        self, operation: str, data: object, message: str | None, token: str | None, expected: int | None
-    ) -> Snapshot:
-        _check_words(message=message, token=token)
-        source = incoming(data)
-        for attempt in range(_RESTAGES):
-            with self._located():
-                try:
-                    return self._write_once(operation, source, message, token, expected)
-                except ConflictError:
-                    # The columns changed under us: rows that are still there can be fitted to the new ones.
-                    if source.streamed or expected is not None or attempt == _RESTAGES - 1:
-                        raise
-            source = incoming(data)
-        raise AssertionError
+    def _write(self, data: object, **asked: Any) -> Snapshot:
+        from atio.table.writing import Intent
 
-    def _write_once(
-        self, operation: str, source: Any, message: str | None, token: str | None, expected: int | None
-    ) -> Snapshot:
-        overwrite = operation == "overwrite"
-        state = load_state(self._objects)
-        if state is not None and token is not None:
-            known = self._committer.version_of(token, state)
-            if known is not None:
-                return self._result(state, known)
-        # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
-        prefix = new_id()[:8] if source.streamed else ""
-        lease = self._objects.storage.lease(prefix) if prefix else None
-        try:
-            staged = self._stage(source, state, prefix, overwrite=overwrite)
-            request = self._request(state, (staged,), overwrite, message, token, expected)
-            try:
-                outcome = self._committer.commit(request)
-            except OutcomeUnknownError:
-                raise  # The files may be part of the table.
-            except AtioError:
-                discard(self._objects.storage, staged.files)
-                raise
-        finally:
-            if lease is not None:
-                lease.release()
-        if outcome.replayed is not None:
-            discard(self._objects.storage, staged.files)
-        return self._result(outcome.state, outcome.replayed)
-
-    def _stage(self, source: Any, state: State | None, prefix: str, *, overwrite: bool) -> Staged:
-        options = properties.file_options(state.catalog.properties if state else {})
-        return stage(self._objects, source, state, options, prefix=prefix, replace=overwrite)
-
-    def _request(
-        self,
-        state: State | None,
-        staged: tuple[Staged, ...],
-        overwrite: bool,
-        message: str | None,
-        token: str | None,
-        expected: int | None,
-    ) -> Request:
-        _check_words(message=message, token=token)
-        first, *others = staged
-        for one in staged:
-            if one.table_id is not None and state is not None and one.table_id != state.pointer.table_id:
-                raise InputError("the files were staged for another table", hint="stage them for this one")
-        changes: list[Change] = []
-        if self._objects.storage.capabilities.lock:
-            changes.append(StillThere(tuple(file.path for one in staged for file in one.files if file.size)))
-        if overwrite:
-            changes.append(ReplaceAll(first.files, first.bound(), first.index, first.last_field_id))
-        else:
-            changes.append(AddFiles(first.files, first.bound(), first.grown_from, first.index))
-        changes.extend(AddFiles(one.files, one.bound(), one.grown_from, one.index) for one in others)
-        chosen = state.catalog.properties if state else {}
-        if not overwrite and properties.merges(chosen):
-            changes.append(MergeTiny(properties.file_options(chosen)))
-        return Request(
-            "overwrite" if overwrite else "append",
-            tuple(changes),
-            message=message,
-            token=token,
-            expected_version=expected,
-            must_exist=False,
-        )
-
-    def _result(self, state: State, replayed: int | None) -> Snapshot:
-        if replayed is not None and replayed != state.version:
-            found = lookup.retained(self._objects, state, replayed)
-            if found is not None:
-                return self._snapshot(found)
-        return self._snapshot(state.snapshot)
+        with self._located():
+            return self._snapshot(self._writer.write(data, Intent(**asked)))
 
     # -- versions ----------------------------------------------------------------------------
 
@@ -343,11 +249,14 @@ class Table:
 
     def set_properties(self, changes: Mapping[str, str | None]) -> None:
         """Set properties, or remove them (None). Takes no version number."""
+        from atio.commit.changes import SetProperties
+        from atio.table import properties
+
         with self._located():
             before = self._state().catalog.properties
             after = {k: v for k, v in {**before, **changes}.items() if v is not None}
             properties.check(changes, after)
-            self._amend("properties", SetProperties(dict(changes)))
+            self._writer.amend("properties", SetProperties(dict(changes)))
 
     @property
     def tags(self) -> dict[str, int]:
@@ -365,33 +274,37 @@ class Table:
         ExistsError
             The tag is on another version, and ``move`` is False.
         """
+        from atio.commit.changes import SetTag
+        from atio.model.pointer import Tag
+        from atio.table.writing import check_words
+
         if not isinstance(name, str) or not name.strip() or name != name.strip() or len(name) > 200:
             raise InputError(
                 f"{name!r} cannot be a tag", hint="use 1 to 200 characters, no space at the ends"
             )
-        _check_words(message=message)
         with self._located():
+            check_words(message=message, tag=name)
             wanted = lookup.find(self._objects, self._state(), version, None).version
-            self._amend(
-                "tag", SetTag(name, Tag(version=wanted, created=self._clock(), message=message), move)
-            )
+            made = Tag(version=wanted, created=self._clock(), message=message)
+            self._writer.amend("tag", SetTag(name, made, move))
 
     def untag(self, name: str) -> None:
         """Remove a tag."""
+        from atio.commit.changes import DropTag
+
         with self._located():
-            self._amend("untag", DropTag(name))
+            self._writer.amend("untag", DropTag(name))
 
     def restore(self, version: int | str, *, message: str | None = None) -> Snapshot:
         """Make an older version's rows and columns the newest version. Nothing is copied."""
-        _check_words(message=message)
         with self._located():
             old = lookup.find(self._objects, self._state(), version, None)
-            change = Restore(old, load_schema(self._objects, old.schema_ref))
-            outcome = self._committer.commit(Request("restore", (change,), message=message))
-            return self._snapshot(outcome.state.snapshot)
+            return self._snapshot(self._writer.restore(old, message))
 
     def diff(self, old: int | str, new: int | str | None = None) -> Diff:
         """What changed between two versions (``new``: the newest by default)."""
+        from atio.table.diff import diff
+
         with self._located():
             state = self._state()
             a = lookup.find(self._objects, state, old, None)
@@ -418,8 +331,10 @@ class Table:
         -----
         The newest version and tagged ones always stay. Takes no version number.
         """
+        from atio.table.expire import expire
+
         with self._located():
-            return expire(self._committer, older_than, keep_last, dry_run=dry_run)
+            return expire(self._writer.committer, older_than, keep_last, dry_run=dry_run)
 
     def vacuum(self, older_than: timedelta = timedelta(days=1), *, dry_run: bool = False) -> Vacuumed:
         """Remove files that no retained version needs: leftovers of killed or failed writers.
@@ -430,8 +345,10 @@ class Table:
             Grace period: younger files stay, and so do those of writers known to be running. Files
             staged elsewhere must be committed within it.
         """
+        from atio.table.vacuum import vacuum
+
         with self._located():
-            return vacuum(self._committer, older_than, dry_run=dry_run)
+            return vacuum(self._writer.committer, older_than, dry_run=dry_run)
 
     def verify(self, *, deep: bool = True) -> Report:
         """Check every file that a retained version needs.
@@ -441,6 +358,8 @@ class Table:
         deep
             Read and hash the data files too; else only look at their sizes.
         """
+        from atio.table.verify import verify
+
         with self._located():
             return verify(self._objects, deep=deep)
 
@@ -449,8 +368,10 @@ class Table:
 
         Never runs by itself. Nothing is deleted; what is left unreachable is for ``vacuum``.
         """
+        from atio.table.repair import repair
+
         with self._located():
-            return repair(self._committer, dry_run=dry_run)
+            return repair(self._writer.committer, dry_run=dry_run)
 
     # -- reading shortcuts -------------------------------------------------------------------
 
@@ -491,9 +412,6 @@ class Table:
     def _snapshot(self, model: Any) -> Snapshot:
         return Snapshot(self._objects, self.url, model)
 
-    def _amend(self, operation: str, change: Change) -> None:
-        self._committer.commit(Request(operation, (change,), makes_version=False))
-
     def _located(self) -> _Located:
         return _Located(self.url)
 
@@ -526,15 +444,3 @@ class _Located:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, AtioError):
             error.at(table=self._table)
-
-
-def _check_words(**words: object) -> None:
-    for name, word in words.items():
-        if word is None:
-            continue
-        if not isinstance(word, str) or len(word) > 10_000:
-            raise InputError(f"{name} must be a string of at most 10,000 characters, not {word!r:.50}")
-        try:
-            word.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"{name} has characters that UTF-8 cannot hold") from None

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from atio.commit.state import POINTER, decode_pointer, load_schema
-from atio.errors import AtioError, NotFoundError
+from atio.errors import AccessError, AtioError, NotFoundError, RetryError
 from atio.metadata import manifests
 from atio.metadata.objects import Objects, missing
 from atio.model.base import Model, Ref
@@ -67,11 +67,15 @@ def verify(objects: Objects, *, deep: bool) -> Report:
 
 
 class Check:
-    """Goes through files, each once, and remembers which versions each problem concerns."""
+    """Goes through files, each once, and remembers which versions each problem concerns.
 
-    def __init__(self, objects: Objects, *, deep: bool) -> None:
+    Unless it is ``lenient``, files that cannot be read (a failing disk, no rights) raise: they may be whole.
+    """
+
+    def __init__(self, objects: Objects, *, deep: bool, lenient: bool = True) -> None:
         self._objects = objects
         self._deep = deep
+        self._lenient = lenient
         self._results: dict[tuple[str, str], str | None] = {}
         self._problems: dict[str, tuple[str, list[int]]] = {}
         self.files = self.bytes = 0
@@ -140,6 +144,8 @@ class Check:
             except NotFoundError:
                 self._results[key] = missing(ref).message
             except AtioError as error:
+                if not self._lenient and isinstance(error, RetryError | AccessError):
+                    raise
                 self._results[key] = error.message
             else:
                 self._results[key] = None

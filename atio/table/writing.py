@@ -1,0 +1,172 @@
+"""Writing: rows are staged into data files, then committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+
+from atio.commit.build import Request
+from atio.commit.changes import AddFiles, Change, CreateTable, ReplaceAll, Restore
+from atio.commit.loop import Committer, Outcome, RetryPolicy
+from atio.commit.state import State, load_schema, load_state
+from atio.errors import AtioError, ConflictError, InputError, OutcomeUnknownError
+from atio.frames import Incoming, incoming
+from atio.metadata.objects import Objects
+from atio.model.base import new_id
+from atio.model.snapshot import Snapshot
+from atio.schema.fit import Fitter
+from atio.table import lookup, properties
+from atio.table.datafiles import discard
+from atio.table.merge import MergeTiny
+from atio.table.present import StillThere
+from atio.table.stage import Staged, stage
+
+_RESTAGES = 5
+
+
+class Intent:
+    """How a commit of rows was asked for: see ``Table.append``."""
+
+    def __init__(
+        self,
+        *,
+        overwrite: bool,
+        message: str | None = None,
+        token: str | None = None,
+        expected_version: int | None = None,
+    ) -> None:
+        check_words(message=message, token=token)
+        self.overwrite = overwrite
+        self.message = message
+        self.token = token
+        self.expected_version = expected_version
+
+
+class Writer:
+    """What changes one table."""
+
+    def __init__(self, objects: Objects, retry: RetryPolicy | None, clock: Callable[[], int]) -> None:
+        self._objects = objects
+        self.committer = Committer(objects, retry or RetryPolicy(), clock)
+
+    # -- rows --------------------------------------------------------------------------------
+
+    def write(self, data: object, intent: Intent) -> Snapshot:
+        """Stage and commit."""
+        for attempt in range(_RESTAGES):
+            source = incoming(data)
+            try:
+                return self._write_once(source, intent)
+            except ConflictError:
+                # The columns changed under us: rows that are still there can be fitted to the new ones.
+                if source.streamed or intent.expected_version is not None or attempt == _RESTAGES - 1:
+                    raise
+        raise AssertionError
+
+    def _write_once(self, source: Incoming, intent: Intent) -> Snapshot:
+        state = load_state(self._objects)
+        if state is not None and intent.token is not None:
+            known = self.committer.version_of(intent.token, state)
+            if known is not None:
+                return self._result(Outcome(state, known))
+        # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
+        prefix = new_id()[:8] if source.streamed else ""
+        lease = self._objects.storage.lease(prefix) if prefix else None
+        try:
+            staged = self._stage(source, state, prefix, overwrite=intent.overwrite)
+            try:
+                outcome = self.committer.commit(self._request(state, (staged,), intent))
+            except OutcomeUnknownError:
+                raise  # The files may be part of the table.
+            except AtioError:
+                discard(self._objects.storage, staged.files)
+                raise
+        finally:
+            if lease is not None:
+                lease.release()
+        if outcome.replayed is not None:
+            discard(self._objects.storage, staged.files)
+        return self._result(outcome)
+
+    def stage(self, data: object, *, overwrite: bool) -> Staged:
+        """Write data files only."""
+        return self._stage(incoming(data), load_state(self._objects), "", overwrite=overwrite)
+
+    def _stage(self, source: Incoming, state: State | None, prefix: str, *, overwrite: bool) -> Staged:
+        options = properties.file_options(state.catalog.properties if state else {})
+        return stage(self._objects, source, state, options, prefix=prefix, replace=overwrite)
+
+    def commit(self, staged: tuple[Staged, ...], intent: Intent) -> Snapshot:
+        """Commit data files that were staged; they stay if this fails."""
+        if not staged:
+            raise InputError("nothing was staged", hint="pass the results of stage()")
+        request = self._request(load_state(self._objects), staged, intent)
+        return self._result(self.committer.commit(request))
+
+    def _request(self, state: State | None, staged: tuple[Staged, ...], intent: Intent) -> Request:
+        first, *others = staged
+        for one in staged:
+            if one.table_id is not None and state is not None and one.table_id != state.pointer.table_id:
+                raise InputError("the files were staged for another table", hint="stage them for this one")
+        changes: list[Change] = []
+        if self._objects.storage.capabilities.lock:
+            changes.append(StillThere(tuple(f.path for one in staged for f in one.files if f.size)))
+        if intent.overwrite:
+            changes.append(ReplaceAll(first.files, first.bound(), first.index, first.last_field_id))
+        else:
+            changes.append(AddFiles(first.files, first.bound(), first.grown_from, first.index))
+        changes.extend(AddFiles(one.files, one.bound(), one.grown_from, one.index) for one in others)
+        chosen = state.catalog.properties if state else {}
+        if not intent.overwrite and properties.merges(chosen):
+            changes.append(MergeTiny(properties.file_options(chosen)))
+        return Request(
+            "overwrite" if intent.overwrite else "append",
+            tuple(changes),
+            message=intent.message,
+            token=intent.token,
+            expected_version=intent.expected_version,
+            must_exist=False,
+        )
+
+    def _result(self, outcome: Outcome) -> Snapshot:
+        """The version that was made; for a token whose version was expired since, the newest."""
+        state, replayed = outcome.state, outcome.replayed
+        if replayed is not None and replayed != state.version:
+            return lookup.retained(self._objects, state, replayed) or state.snapshot
+        return state.snapshot
+
+    # -- everything else ---------------------------------------------------------------------
+
+    def create(self, schema: object, chosen: dict[str, str]) -> None:
+        """Make an empty table; ``schema`` is an Arrow schema, a frame or None."""
+        properties.check(chosen, chosen)
+        if schema is not None and not isinstance(schema, pa.Schema):
+            schema = incoming(schema).schema
+        fitter = Fitter(None)
+        fitter.start(schema if schema is not None else pa.schema([]))
+        change = CreateTable(fitter.schema(), chosen)
+        self.committer.commit(Request("create", (change,), first_version=0, must_exist=False))
+
+    def restore(self, old: Snapshot, message: str | None) -> Snapshot:
+        """Commit the content of an older version."""
+        check_words(message=message)
+        change = Restore(old, load_schema(self._objects, old.schema_ref))
+        return self.committer.commit(Request("restore", (change,), message=message)).state.snapshot
+
+    def amend(self, operation: str, change: Change) -> None:
+        """Commit what changes no rows and takes no version number."""
+        self.committer.commit(Request(operation, (change,), makes_version=False))
+
+
+def check_words(**words: object) -> None:
+    """Refuse texts that cannot be kept."""
+    for name, word in words.items():
+        if word is None:
+            continue
+        if not isinstance(word, str) or len(word) > 10_000:
+            raise InputError(f"{name} must be a string of at most 10,000 characters, not {word!r:.50}")
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{name} has characters that UTF-8 cannot hold") from None
