@@ -13,7 +13,8 @@ dictionaries, runs, extensions    their values, their storage
 null, struct<>                    booleans that are null
 ================================  =========================================================
 
-Unions and dictionaries of nested values are refused.
+Unions and dictionaries of nested values are refused. pyarrow's reader can crash on damaged bytes: a
+file must be hashed before it is decoded.
 """
 
 from __future__ import annotations
@@ -190,4 +191,6 @@ def _reader(file: pa.NativeFile, plan: Plan, order: list[int] | None) -> tuple[A
 
 def _named(table: pa.Table, plan: Plan, order: list[int] | None) -> pa.Table:
     names = plan.schema.names
+    for column in table.columns:
+        column.validate(full=True)  # the reader takes any bytes for text
     return table.rename_columns(names if order is None else [names[i] for i in order])

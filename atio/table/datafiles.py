@@ -25,8 +25,8 @@ from atio.storage.base import Buffer, Sink, Storage
 BATCH_ROWS = 131_072
 TARGET_BYTES = 256 * 2**20
 """Size at which a data file is closed and the next begun."""
-_IN_MEMORY = 8 * 2**20
-"""Frames up to this many bytes are encoded in memory and written in one piece."""
+_WHOLE = 2 * 2**20
+"""Bytes up to which a file is read whole, so that its footer needs no reference of its own."""
 _TAIL = 2**20
 _CHUNK = 16 * 2**20
 
@@ -72,7 +72,7 @@ class _HashingOut:
         return self._hash.hexdigest()
 
     def footer(self, size: int | None) -> Footer | None:
-        if size is None or size > len(self._tail):
+        if size is None or self.size <= _WHOLE or size > len(self._tail):
             return None
         return Footer(size=size, hash=digest(self._tail[-size:]))
 
@@ -209,7 +209,7 @@ def _data_file(
     path: str, size: int, hash: str, info: FileInfo, schema: BoundSchema, format: str, data: Buffer | None
 ) -> DataFile:
     footer = None
-    if info.footer is not None and data is not None:
+    if info.footer is not None and data is not None and size > _WHOLE:
         footer = Footer(size=info.footer, hash=digest(memoryview(data)[-info.footer :]))
     return DataFile(
         path=path, size=size, hash=hash, rows=info.rows, format=format, schema_id=schema.spec.id,
@@ -299,7 +299,7 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
     ref = Ref(path=file.path, size=file.size, hash=file.hash)
     path = storage.local_path(file.path)
     try:
-        if path is not None and file.size > _IN_MEMORY:
+        if path is not None and file.size > _WHOLE:
             if partial and get_format(file.format).checked and file.footer is not None:
                 _check_footer(storage, file, ref)
                 return path
