@@ -29,12 +29,7 @@ class BoundSchema(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def public(self) -> pa.Schema:
         """As the user gave it: no field ids, the dataframe's metadata attached."""
-        fields = [
-            pa.field(
-                arrow.name, arrow.type, arrow.nullable, metadata=metadata_to_arrow(given.metadata) or None
-            )
-            for arrow, given in zip(self.arrow, self.spec.fields, strict=True)
-        ]
+        fields = [field_to_arrow(field, ids=False) for field in self.spec.fields]
         return pa.schema(fields, metadata=metadata_to_arrow(self.spec.metadata) or None)
 
     @cached_property
@@ -47,6 +42,18 @@ class BoundSchema(msgspec.Struct, frozen=True, dict=True):
                 if values is not None:
                     found[column.name] = values
         return found
+
+    def empty(self) -> pa.Table:
+        """No rows, and all categories, as the user gave it."""
+        columns = []
+        for field in self.public:
+            if field.name in self.categories:
+                indices = pa.array([], field.type.index_type)
+                values = self.categories[field.name]
+                columns.append(pa.DictionaryArray.from_arrays(indices, values, ordered=field.type.ordered))
+            else:
+                columns.append(pa.array([], field.type))
+        return pa.Table.from_arrays(columns, schema=self.public)
 
     @cached_property
     def leaf_ids(self) -> dict[tuple[str, ...], int]:

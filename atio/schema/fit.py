@@ -14,7 +14,7 @@ from atio.model import schema as spec
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.schema.cast import cast, castable
-from atio.schema.read import positions
+from atio.schema.read import plain, positions
 from atio.schema.types import MAX_DICTIONARY, Ids, field_from_arrow, type_from_arrow
 
 _INDEX_TYPES = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
@@ -192,24 +192,24 @@ class Fitter:
 
     def _learn(self, field: pa.Field, found: pa.Array, *, declared: bool) -> None:
         """Add categories; the order of ordered ones must agree with the table's."""
-        import pyarrow.compute as pc
-
-        if found.null_count:
-            found = found.drop_null()
+        kind = found.type
+        found = plain(found).drop_null()
         known = self._categories.get(field.name)
         if field.name in self._categories and known is None:
             return
         if known is None:
             grown = found
         else:
-            fresh = found.filter(pc.invert(pc.is_in(found, value_set=known)))
+            known = plain(known)
+            fresh = found.filter(positions(found, known).is_null())
             if field.type.ordered:
                 self._check_order(field, known, found, fresh, declared=declared)
             if not len(fresh):
                 return
             grown = pa.concat_arrays([known, fresh])
         keep = len(grown) <= MAX_DICTIONARY or field.type.ordered
-        self._categories[field.name] = grown if keep and scalars.to_json(grown[:0]) is not None else None
+        keep = keep and scalars.to_json(grown[:0]) is not None
+        self._categories[field.name] = grown.cast(kind) if keep else None
         self._grown = True
 
     @staticmethod

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from atio.errors import ConflictError, SchemaError
 from atio.schema.bound import BoundSchema
 from atio.schema.fit import Fitter
@@ -28,18 +26,7 @@ def reconcile(current: BoundSchema, staged: BoundSchema, last_schema_id: int) ->
         )
     try:
         fitter = Fitter(current, last_schema_id=last_schema_id)
-        fitter.fit(_categories_only(staged))
+        fitter.fit(staged.empty())
     except SchemaError as error:
         raise ConflictError(str(error), hint="write the rows again") from error
     return fitter.schema()
-
-
-def _categories_only(schema: BoundSchema) -> pa.Table:
-    """No rows, and all categories."""
-    columns = {}
-    for name, values in schema.categories.items():
-        kind = schema.arrow.field(name).type
-        indices = pa.array([], kind.index_type)
-        columns[name] = pa.DictionaryArray.from_arrays(indices, values, ordered=kind.ordered)
-    arrays = [columns.get(field.name, pa.array([], field.type)) for field in schema.arrow]
-    return pa.Table.from_arrays(arrays, schema=schema.arrow)

@@ -9,6 +9,9 @@ import pyarrow as pa
 from atio.schema.bound import BoundSchema
 from atio.schema.types import field_to_arrow
 
+# Arrow has few functions for views.
+_PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+
 
 def reader(
     source: BoundSchema, target: BoundSchema, columns: Sequence[str]
@@ -66,4 +69,10 @@ def positions(values: pa.Array, kept: pa.Array) -> pa.Array:
     """Where each value stands among the kept ones; null where it does not."""
     import pyarrow.compute as pc
 
-    return pc.index_in(values, value_set=kept)
+    return pc.index_in(plain(values), value_set=plain(kept))
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """The values as a type that Arrow can look up, filter and sort."""
+    kind = _PLAIN.get(values.type)
+    return values if kind is None else values.cast(kind)

@@ -118,31 +118,37 @@ def type_from_arrow(kind: pa.DataType, ids: Ids) -> spec.Type:
 # -- specification to Arrow ------------------------------------------------------------------------
 
 
-def field_to_arrow(field: spec.Field) -> pa.Field:
-    metadata = {FIELD_ID: str(field.id), **metadata_to_arrow(field.metadata)}
-    return pa.field(field.name, type_to_arrow(field.type), nullable=field.nullable, metadata=metadata)
+def field_to_arrow(field: spec.Field, *, ids: bool = True) -> pa.Field:
+    """The Arrow field, with field ids in its metadata (and its children's) or as the user gave it."""
+    metadata = metadata_to_arrow(field.metadata)
+    if ids:
+        metadata = {FIELD_ID: str(field.id).encode(), **metadata}
+    kind = type_to_arrow(field.type, ids=ids)
+    return pa.field(field.name, kind, nullable=field.nullable, metadata=metadata or None)
 
 
 def metadata_to_arrow(metadata: dict[str, str]) -> dict[bytes, bytes]:
     return {scalars.untext(key): scalars.untext(value) for key, value in metadata.items()}
 
 
-def type_to_arrow(kind: spec.Type) -> pa.DataType:
+def type_to_arrow(kind: spec.Type, *, ids: bool = True) -> pa.DataType:
     match kind:
         case str():
             return primitive(kind)
         case spec.StructType():
-            return pa.struct([field_to_arrow(f) for f in kind.fields])
+            return pa.struct([field_to_arrow(f, ids=ids) for f in kind.fields])
         case spec.ListType(layout="fixed_size_list"):
-            return pa.list_(field_to_arrow(kind.item), kind.size)
+            return pa.list_(field_to_arrow(kind.item, ids=ids), kind.size)
         case spec.ListType():
-            return _LISTS[kind.layout](field_to_arrow(kind.item))
+            return _LISTS[kind.layout](field_to_arrow(kind.item, ids=ids))
         case spec.MapType():
-            return pa.map_(field_to_arrow(kind.key), field_to_arrow(kind.value), keys_sorted=kind.sorted)
+            key, value = field_to_arrow(kind.key, ids=ids), field_to_arrow(kind.value, ids=ids)
+            return pa.map_(key, value, keys_sorted=kind.sorted)
         case spec.DictionaryType():
-            return pa.dictionary(primitive(kind.index), type_to_arrow(kind.value), ordered=kind.ordered)
+            value_type = type_to_arrow(kind.value, ids=ids)
+            return pa.dictionary(primitive(kind.index), value_type, ordered=kind.ordered)
         case spec.RunEndEncodedType():
-            return pa.run_end_encoded(primitive(kind.index), type_to_arrow(kind.value))
+            return pa.run_end_encoded(primitive(kind.index), type_to_arrow(kind.value, ids=ids))
         case spec.ExtensionType():
             return _extension(kind)
 

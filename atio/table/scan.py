@@ -111,7 +111,7 @@ class Scan(msgspec.Struct, frozen=True):
         if not schema.names:
             return rows_only(sum(part.num_rows for part in parts), schema.metadata)
         if not parts:
-            return schema.empty_table()
+            return self.bound.empty().select(schema.names)
         whole = parts[0] if len(parts) == 1 else pa.concat_tables(parts)
         if any(pa.types.is_dictionary(kind) for kind in schema.types):
             whole = whole.unify_dictionaries()

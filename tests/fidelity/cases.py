@@ -145,7 +145,6 @@ def _categoricals() -> pd.DataFrame:
             "objects": of(codes, pd.Index(["b", "a", "c"], dtype=object)),
             "nullable": of(codes, pd.Index([3, 1, 2], dtype="Int64")),
             "periods": of(codes, pd.period_range("2024-01", periods=3, freq="M")),
-            "intervals": pd.cut([5, 1, np.nan, 6], [0, 2, 4, 6]),
             "bytes": of(codes, _object_index(b"b", b"a", b"c")),
         }
     )
@@ -238,6 +237,7 @@ PANDAS_CASES: dict[str, Callable[[], pd.DataFrame]] = {
     "strings": _strings,
     "arrow_backed": _arrow_backed,
     "categoricals": _categoricals,
+    "categoricals_interval": lambda: pd.DataFrame({"x": pd.cut([5, 1, np.nan, 6], [0, 2, 4, 6])}),
     "categoricals_empty": _empty_categories,
     "period": _frame(
         month=lambda: pd.period_range("2024-01", periods=2, freq="M"),
