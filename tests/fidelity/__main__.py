@@ -12,7 +12,8 @@ from tests.fidelity.cases import ARROW_CASES, PANDAS_CASES, POLARS_CASES
 
 HEAD = """# Types that come back
 
-Each case is written to a table, read back and compared: types, values to the last bit, names, index, categories,
+Each case is written to a table, read back and compared: types, values to the last bit, names, index,
+categories,
 zones, metadata. Then it is appended in two parts, and compared again. `make matrix` prints this page.
 """
 

@@ -1,5 +1,5 @@
 """The frames that must come back as they went in: built anew for every test, by name."""
-# ruff: noqa: DTZ001 — datetimes without a zone are among the cases
+
 
 from __future__ import annotations
 

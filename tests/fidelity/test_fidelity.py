@@ -1,6 +1,5 @@
 """The matrix of types, through real tables."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest

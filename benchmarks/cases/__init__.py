@@ -1,0 +1,18 @@
+"""One benchmark a module, each a function `run(bench)` that fills the bench's report; all are in CASES."""
+
+from collections.abc import Callable
+
+from benchmarks.cases import append, bulk, concurrent, expire, leaks, startup, tiny_reads
+from benchmarks.harness import Bench
+
+# `lookup` (a point lookup on a sorted table of 60 files, beside DuckLake) and `upsert` (beside Lance) come
+# when the table can do them.
+CASES: dict[str, Callable[[Bench], None]] = {
+    "append": append.run,
+    "tiny_reads": tiny_reads.run,
+    "bulk": bulk.run,
+    "concurrent": concurrent.run,
+    "expire": expire.run,
+    "leaks": leaks.run,
+    "startup": startup.run,
+}

@@ -1,0 +1,58 @@
+"""The data every subject gets: small batches made from a number, and TPC-H lineitem from a cached file.
+
+Runs in both environments (NumPy and pyarrow only).
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS = 100  # of a small batch
+CACHE = Path(__file__).with_name(".data")
+
+
+def small(number: int, rows: int = ROWS) -> pa.Table:
+    """The `number`-th batch of 4 columns; its ids are `number * rows` and the following ones."""
+    rng = np.random.default_rng(number)
+    return pa.table(
+        {
+            "id": np.arange(number * rows, (number + 1) * rows),
+            "ts": pa.array(np.arange(rows) * 1000 + number, pa.timestamp("us")),
+            "v": rng.random(rows),
+            "k": pa.array([f"k{x % 7}" for x in range(rows)]),
+        },
+    )
+
+
+def lineitem(scale: float, generator: Path | None) -> Path:
+    """TPC-H lineitem as one Parquet file, 6 million rows x 16 columns at scale 1; generated once."""
+    path = CACHE / f"lineitem-{scale:g}.parquet"
+    if not path.exists():
+        tool = generator or shutil.which("tpchgen-cli") or Path(sys.executable).with_name("tpchgen-cli")
+        # In a process of its own: the harness stays small.
+        command = [sys.executable, "-m", "benchmarks.data", str(scale), path, tool]
+        subprocess.run(command, cwd=CACHE.parent.parent, check=True)
+    return path
+
+
+def generate(scale: str, path: Path, tool: str) -> None:
+    """The generator's string views and field ids are taken off: several peers do not take them."""
+    raw = path.with_suffix(".tpch")
+    arguments = ["parquet", "-s", scale, "-T", "lineitem", "-o", raw, "--overwrite", "--quiet"]
+    subprocess.run([tool, *arguments], check=True, stdout=subprocess.DEVNULL)
+    table = pq.read_table(raw / "lineitem.parquet")
+    plain = [pa.string() if pa.types.is_string_view(t) else t for t in table.schema.types]
+    table = table.cast(pa.schema(list(zip(table.schema.names, plain, strict=True))))
+    half_done = path.with_suffix(".part")
+    pq.write_table(table, half_done, row_group_size=131_072)  # streams read it a group at a time
+    half_done.rename(path)
+    shutil.rmtree(raw)
+
+
+if __name__ == "__main__":
+    generate(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

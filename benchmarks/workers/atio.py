@@ -1,0 +1,68 @@
+"""atio, durable as it is by default."""
+
+import gc
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from atio import Table
+from benchmarks.workers.base import Subject, lap, serve, status
+
+
+class Atio(Subject):
+    name = "atio"
+    syncs = "all"
+    cold = (
+        "import sys; from atio import Table; assert len(Table.open(sys.argv[1]).snapshot().to_arrow()) == 1"
+    )
+
+    def open(self, root: Path) -> Table:
+        return Table.open(root)
+
+    def append(self, handle: Table, table: pa.Table) -> None:
+        handle.append(table)
+
+    def read(self, root: Path, version: int | None = None) -> pa.Table:
+        table = Table.open(root)
+        return (table.snapshot() if version is None else table.snapshot(version)).to_arrow()
+
+    def probe(self, root: Path) -> None:
+        Table.open(root).snapshot()
+
+    def stream(self, root: Path, reader: pa.RecordBatchReader) -> None:
+        Table.open(root).append(reader)
+
+    def batches(self, root: Path) -> Iterator[pa.RecordBatch]:
+        return iter(Table.open(root).snapshot().to_batches())
+
+    def do_expire(self, root: str, keep: int) -> float:
+        table = Table.open(root)
+        os.sync()  # of what the copy left to be written
+        return lap(lambda: table.expire(older_than=timedelta(0), keep_last=keep))[0]
+
+    def do_version(self, root: str) -> int:
+        return Table.open(root).snapshot().version
+
+    def do_growth(self, root: str) -> list[int]:
+        """The number of rows in every version, from the first to the newest."""
+        table = Table.open(root)
+        newest = table.snapshot().version
+        return [table.snapshot(version).to_arrow(columns=["id"]).num_rows for version in range(1, newest + 1)]
+
+    def do_opens(self, root: str, count: int, read: bool) -> dict[str, int]:
+        """Open so many times; what the process then holds, in descriptors and in resident bytes."""
+        for _ in range(count):
+            snapshot = Table.open(root).snapshot()
+            if read:
+                snapshot.to_arrow(limit=1)
+        del snapshot
+        gc.collect()
+        pa.default_memory_pool().release_unused()
+        return {"descriptors": len(list(Path("/proc/self/fd").iterdir())), "resident": status("VmRSS")}
+
+
+if __name__ == "__main__":
+    serve(Atio())

@@ -1,0 +1,35 @@
+"""Lance (package `pylance`); the dataset object is kept between appends."""
+
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+
+from benchmarks.workers.base import Subject, serve
+
+
+class Lance(Subject):
+    name = "Lance"
+    syncs = "0"
+    cold = "import sys, lance; assert len(lance.dataset(sys.argv[1]).to_table()) == 1"
+
+    def open(self, root: Path) -> list[lance.LanceDataset | Path]:
+        return [lance.dataset(root) if root.exists() else root]
+
+    def append(self, handle: list[lance.LanceDataset | Path], table: pa.Table) -> None:
+        handle[0] = lance.write_dataset(
+            table, handle[0], mode="create" if isinstance(handle[0], Path) else "append"
+        )
+
+    def read(self, root: Path, version: int | None = None) -> pa.Table:
+        return lance.dataset(root, version=version).to_table()
+
+    def probe(self, root: Path) -> None:
+        _ = lance.dataset(root).version
+
+    def conflict(self, error: Exception) -> bool:
+        return isinstance(error, OSError) and "conflict" in str(error).lower()
+
+
+if __name__ == "__main__":
+    serve(Lance())
