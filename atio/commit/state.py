@@ -91,6 +91,18 @@ def load_schema(objects: Objects, ref: SchemaRef) -> BoundSchema:
     return objects.parsed(ref, BoundSchema, parse)
 
 
+def file_schema(
+    objects: Objects, file: DataFile, current: BoundSchema, older: tuple[SchemaRef, ...]
+) -> BoundSchema:
+    """The schema a file was written with, as far as it matters to its reading.
+
+    ``older`` has the last schema of each structure the table had, and ids only grow: a file belongs to
+    the first that is not older than its own, which may differ in its categories.
+    """
+    fitting = [ref for ref in older if ref.id >= file.schema_id]
+    return load_schema(objects, min(fitting, key=lambda ref: ref.id)) if fitting else current
+
+
 class Draft(msgspec.Struct, frozen=True):
     """The next state while changes make it, one after the other. Changes return a new draft."""
 

@@ -22,6 +22,7 @@ from atio.formats.plan import Plan, rows_only
 from atio.formats.recode import Recoding, hashable, keep
 from atio.formats.recoded import RecodedFormat, RecodedWriter
 from atio.formats.source import opened
+from atio.formats.validate import validate
 
 _BATCH_ROWS = 2**17
 _DENSE_ROWS = 2**10
@@ -166,7 +167,5 @@ def _reader(file: pa.NativeFile, plan: Plan, order: list[int] | None, *, threads
 
 def _checked(table: pa.Table, order: list[int] | None) -> pa.Table:
     """Offsets, indices and text are taken from the file as they are: using bad ones would crash."""
-    for column in table.columns:
-        # Full validation also rejects date64 with a time of day, which Arrow files do hold.
-        column.validate(full=not pt.is_date64(column.type))
+    validate(table)
     return rows_only(table.num_rows) if order == [] else table

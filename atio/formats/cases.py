@@ -14,10 +14,11 @@ import pyarrow as pa
 _INF, _NAN = float("inf"), float("nan")
 #: Strings that text formats confuse with nulls, numbers, separators or line ends.
 TEXTS = (
-    "", " ", "NA", "null", "NULL", "None", "nan", "NaN", "true", "0", "007", "1e5", "-", '"', '""', "'", "\\N",
-    "\\", "a,b", "a\nb", "a\r\nb", "\r", "\n", "\t", " lead", "trail ", "nul\x00inside", "\x00", "ünï", "日本", "🦋", "e\u0301",
-    "\ufeffbom", "\u2028", "[1]", "{}", "#c", "2020-01-01", "x" * 300, "\U0010ffff" * 70,
-)  # fmt: skip
+    *("", " ", "NA", "null", "NULL", "None", "nan", "NaN", "true", "0", "007", "1e5", "-", '"', '""', "'"),
+    *("\\N", "\\", "a,b", "a\nb", "a\r\nb", "\r", "\n", "\t", " lead", "trail ", "nul\x00inside", "\x00"),
+    *("ünï", "日本", "🦋", "e\u0301", "\ufeffbom", "\u2028", "[1]", "{}", "#c", "2020-01-01"),
+    *("x" * 300, "\U0010ffff" * 70),
+)
 BINARIES = (b"", b"\x00", b"\xff" * 80, b"\xff\xfe", b"a,b\n", b"\x89PNG\r\n\x1a\n", b"null", b'"')
 FLOATS = (0.0, -0.0, 1.5, -1.5, 0.1, _INF, -_INF, _NAN, 5e-324, 1.7976931348623157e308, 1e22, -123456.789)
 

@@ -11,18 +11,22 @@ from pyarrow import types as pt
 
 from atio.formats import recode
 from atio.formats.recode import Recoding, keep
+from atio.formats.validate import validate
 
 
 def difference(left: pa.Table, right: pa.Table) -> str | None:
-    """What differs first, or None. Chunks and the content of dictionaries may differ."""
+    """What differs first, or None. Chunks and the content of dictionaries may differ.
+
+    Raises ``ArrowInvalid`` if ``left`` is not even a valid table.
+    """
     if not left.schema.equals(right.schema, check_metadata=True):
         return f"schemas: {left.schema.to_string()} / {right.schema.to_string()}"
     if left.num_rows != right.num_rows:
         return f"rows: {left.num_rows} / {right.num_rows}"
+    validate(left)
     for field, ours, theirs in zip(left.schema, left.columns, right.columns, strict=True):
         if ours.type != theirs.type:
             return f"column {field.name!r}: {ours.type} / {theirs.type}"
-        ours.validate(full=not pt.is_date64(field.type))
         if not _bits(ours).equals(_bits(theirs)):
             return f"column {field.name!r}: {ours} / {theirs}"
     return None

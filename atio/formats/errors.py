@@ -13,7 +13,7 @@ import pyarrow as pa
 from atio.errors import AtioError, DamagedError, InputError, UnsupportedError
 
 
-class decoding:  # noqa: N801: used as a statement
+class decoding:  # noqa: N801 -- used as a statement
     """Whatever goes wrong while decoding is damage, except for memory and the disk itself."""
 
     __slots__ = ("_name",)
@@ -35,7 +35,7 @@ class decoding:  # noqa: N801: used as a statement
         raise DamagedError(f"cannot be decoded as {self._name}: {_first_line(error)}") from error
 
 
-class encoding:  # noqa: N801: used as a statement
+class encoding:  # noqa: N801 -- used as a statement
     """Values that a format cannot take are the caller's to change; the sink's errors pass."""
 
     __slots__ = ("_column", "_name")

@@ -34,6 +34,7 @@ from atio.formats.plan import Plan, rows_only
 from atio.formats.recode import Recoding, RefusedError, cast, chain, keep, relabel
 from atio.formats.recoded import RecodedFormat, RecodedWriter
 from atio.formats.source import opened
+from atio.formats.validate import validate
 
 _WIDER = {
     pa.uint8(): pa.int16(),
@@ -44,22 +45,18 @@ _WIDER = {
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def rule(type_: pa.DataType) -> Recoding:  # noqa: C901, PLR0911: the table above, in code
+def rule(type_: pa.DataType) -> Recoding:
     """A column's recoding; raises ``RefusedError``."""
     if type_ in _WIDER:
         return cast(type_, _WIDER[type_])
-    if (
-        pt.is_string(type_)
-        or pt.is_binary(type_)
-        or pt.is_date32(type_)
-        or pt.is_float32(type_)
-        or pt.is_float64(type_)
-    ):
+    if pt.is_string(type_) or pt.is_binary(type_) or pt.is_date32(type_) or pt.is_float64(type_):
         return keep(type_)
     if pt.is_timestamp(type_) and type_.unit == "ns":
         return keep(type_) if type_.tz is None else relabel(type_, pa.timestamp("ns"))
     if pt.is_float16(type_):
-        return text.widened(type_, pa.float32())
+        return chain(text.widened(type_, pa.float32()), text.quiet(pa.float32()))
+    if pt.is_float32(type_):
+        return text.quiet(type_)  # liborc holds it as a double meanwhile
     if pt.is_large_binary(type_) or pt.is_binary_view(type_) or (pt.is_fixed_size_binary(type_)):
         return cast(type_, pa.binary())
     if pt.is_interval(type_):
@@ -83,7 +80,7 @@ def rule(type_: pa.DataType) -> Recoding:  # noqa: C901, PLR0911: the table abov
 
 def _nested(type_: pa.DataType) -> Recoding:
     inner = recode.nested(type_, rule)
-    if pt.is_list(type_) or not pt.is_map(type_) and not pt.is_struct(type_):
+    if pt.is_list(type_) or (not pt.is_map(type_) and not pt.is_struct(type_)):
         inner = chain(inner, recode.as_list(inner.stored))
     return chain(inner, _bare(inner.stored))
 
@@ -102,6 +99,8 @@ def _bare(type_: pa.DataType) -> Recoding:
 
 
 class _Writer(RecodedWriter):
+    silent = True  # liborc throws through pyarrow: a full disk would abort the process
+
     def __init__(self, out: Out, plan: Plan, options: dict[str, Any]) -> None:
         super().__init__(out, plan)
         from pyarrow import orc
@@ -191,6 +190,5 @@ def _reader(file: pa.NativeFile, plan: Plan, order: list[int] | None) -> tuple[A
 
 def _named(table: pa.Table, plan: Plan, order: list[int] | None) -> pa.Table:
     names = plan.schema.names
-    for column in table.columns:
-        column.validate(full=True)  # the reader takes any bytes for text
+    validate(table)  # the reader takes any bytes for text
     return table.rename_columns(names if order is None else [names[i] for i in order])

@@ -56,7 +56,7 @@ _THREADED_BYTES = 2**20
 _FEW_ROWS = 2**9
 
 
-def _value_rule(type_: pa.DataType) -> Recoding:  # noqa: PLR0911: the table above, in code
+def _value_rule(type_: pa.DataType) -> Recoding:
     if pt.is_date64(type_):
         return recode.relabel(type_, pa.timestamp("ms"))
     if pt.is_timestamp(type_) and type_.unit == "s":
@@ -109,6 +109,8 @@ class _Leaf(msgspec.Struct, frozen=True):
     path: tuple[str, ...]
     convert: stats.Convert | None
     floating: bool
+    nothing: bool
+    """Of the null type, of which Parquet keeps no statistics."""
     counted: int | None
     """Position of the top-level column whose NaNs are counted."""
 
@@ -138,7 +140,8 @@ class _ParquetPlan(Plan):
         if len(self.leaves) < stats.COLUMNS:
             floating = pt.is_floating(type_)
             convert = stats.from_parquet(type_, stored)
-            self.leaves.append(_Leaf(self._count, path, convert, floating, top if floating else None))
+            counted = top if floating else None
+            self.leaves.append(_Leaf(self._count, path, convert, floating, pt.is_null(type_), counted))
         self._count += 1
 
 
@@ -187,18 +190,14 @@ def _settings(options: frozenset[tuple[str, str]]) -> _Settings:
 
 
 def _check_level(compression: str, level: int) -> None:
+    bad = "bad value for the option parquet.compression_level: "
     try:
-        low, high = (
-            pa.Codec.minimum_compression_level(compression),
-            pa.Codec.maximum_compression_level(compression),
-        )
+        low = pa.Codec.minimum_compression_level(compression)
+        high = pa.Codec.maximum_compression_level(compression)
     except ValueError:
-        raise InputError(
-            f"bad value for the option parquet.compression_level: {compression} has no levels"
-        ) from None
+        raise InputError(f"{bad}{compression} has no levels") from None
     if not low <= level <= high:
-        message = f"bad value for the option parquet.compression_level: not in {low} … {high}, as {compression} needs"
-        raise InputError(message)
+        raise InputError(f"{bad}{compression} has levels {low} … {high}")
 
 
 class _Writer(FileWriter):
@@ -252,7 +251,8 @@ class _Writer(FileWriter):
             encoder, sink = self._encoder, self._sink
             assert sink is not None
             tail = memoryview(sink.tail)
-        return FileInfo(self._rows, int.from_bytes(tail[:4], "little") + 8, self._stats(encoder.metadata))
+        metadata = getattr(encoder, "writer", encoder).metadata  # the public class has it one below
+        return FileInfo(self._rows, int.from_bytes(tail[:4], "little") + 8, self._stats(metadata))
 
     def _flush(self) -> None:
         if self._sink is None:
@@ -303,6 +303,8 @@ class _Writer(FileWriter):
         for group in groups:
             found = group.column(leaf.number).statistics
             if found is None:
+                if leaf.nothing:
+                    return ColumnStats(None, None, self._rows)
                 return ColumnStats(None, None, None, nans)
             count = found.null_count
             nulls = None if nulls is None or count is None else nulls + count
@@ -338,7 +340,11 @@ def _row_groups(table: pa.Table, rows: int) -> Iterator[pa.Table]:
 
 
 class ParquetFormat(Format):
-    """Options: ``compression``, ``compression_level``, ``row_group_rows``, ``data_page_size``, ``dictionary``."""
+    """The default format.
+
+    Options: ``compression``, ``compression_level``, ``row_group_rows``, ``data_page_size`` and
+    ``dictionary`` (true or false; not given: for all but small files).
+    """
 
     name = "parquet"
     suffix = ".parquet"
@@ -434,9 +440,8 @@ def _new_reader(file: pa.NativeFile, plan: _ParquetPlan, *, verify: bool) -> Any
 
         reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=verify).reader
     if reader.metadata.num_columns != plan.columns:
-        raise DamagedError(
-            f"cannot be decoded as parquet: holds {reader.metadata.num_columns} leaf columns, not {plan.columns}"
-        )
+        message = f"holds {reader.metadata.num_columns} leaf columns, not {plan.columns}"
+        raise DamagedError(f"cannot be decoded as parquet: {message}")
     return reader
 
 
@@ -448,4 +453,4 @@ def _new_writer(sink: Any, schema: pa.Schema, properties: dict[str, Any]) -> Any
     except (ImportError, TypeError):
         import pyarrow.parquet as pq
 
-        return pq.ParquetWriter(sink, schema, **properties).writer
+        return pq.ParquetWriter(sink, schema, **properties)

@@ -190,7 +190,7 @@ def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return column.unify_dictionaries()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        # Too many values for the index type, or values that cannot be hashed: a dictionary a chunk is right too.
+        # Too many values for the index type, or values that cannot be hashed: chunks may differ.
         return column
 
 
@@ -206,4 +206,5 @@ def _with_rows(columns: list[pa.ChunkedArray], schema: pa.Schema, rows: int) -> 
 
 def rows_only(rows: int, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
     """A table without columns; Arrow keeps its number of rows only when the last columns are taken away."""
-    return pa.table({"": pa.nulls(rows)}).replace_schema_metadata(metadata).select([])
+    # Not pa.table, which imports pandas to see whether it was given a frame.
+    return pa.Table.from_arrays([pa.nulls(rows)], [""]).replace_schema_metadata(metadata).select([])

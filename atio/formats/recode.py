@@ -361,8 +361,12 @@ def _rebuild(array: pa.Array, type_: pa.DataType, steps: list[Step | None]) -> p
     if array.offset:
         array = pa.concat_arrays([array])  # a slice still carries all the children of the whole
     if pt.is_struct(type_):
-        children = [_apply(step, array.field(i)) for i, step in enumerate(steps)]
         fields = [type_.field(i) for i in range(type_.num_fields)]
+        # Below a null struct lies anything; flattened, nulls do.
+        below = array.flatten() if array.null_count else [array.field(i) for i in range(len(fields))]
+        children = [
+            _apply(step, below[i] if fields[i].nullable else array.field(i)) for i, step in enumerate(steps)
+        ]
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(children, fields=fields, mask=mask)
     if pt.is_map(type_):

@@ -21,9 +21,12 @@ from atio.formats.stats import Collector
 class RecodedWriter(FileWriter):
     """Hands recoded tables to ``_put`` and ends with ``_finish``; both write to ``self._sink``."""
 
+    silent: ClassVar[bool] = False
+    """The encoder must not see the sink's errors."""
+
     def __init__(self, out: Out, plan: Plan) -> None:
         self._plan = plan
-        self._sink = Sink(out)
+        self._sink = Sink(out, silent=self.silent)
         self._rows = 0
         self._stats = Collector(plan.schema)
 

@@ -14,13 +14,15 @@ class Sink:
     """Forwards writes; keeps the owner's error, and the last bytes (Parquet's footer length).
 
     pyarrow's writers finish their file when they are collected. A file given up on must not reach
-    the owner's handle again, so ``detach`` turns later writes into nothing.
+    the owner's handle again, so ``detach`` turns later writes into nothing. A ``silent`` sink keeps the
+    owner's error to itself until the end of :func:`writing`, for encoders that abort the process on it.
     """
 
     closed = False
 
-    def __init__(self, out: Out) -> None:
+    def __init__(self, out: Out, *, silent: bool = False) -> None:
         self._out: Out | None = out
+        self._silent = silent
         self.error: BaseException | None = None
         self.size = 0
         self.tail = b""
@@ -35,6 +37,8 @@ class Sink:
             # pyarrow keeps the type but not always the object: the owner gets its own back.
             self.error = error
             self._out = None
+            if self._silent:
+                return size
             raise
         self.size += size
         self.tail = (self.tail + bytes(memoryview(data)[-8:]))[-8:]
@@ -70,6 +74,7 @@ def writing(name: str, sink: Sink) -> Iterator[None]:
             yield
     except BaseException:
         sink.detach()
-        if sink.error is not None:
-            raise sink.error from None
-        raise
+        if sink.error is None:
+            raise
+    if sink.error is not None:
+        raise sink.error

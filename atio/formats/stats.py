@@ -61,7 +61,7 @@ def _next_bytes(prefix: bytes) -> bytes | None:
 
 def float_bounds(lower: float, upper: float) -> Bounds:
     """Both zeros are equal, but readers may order them: the bounds hold for either."""
-    if lower != lower or upper != upper:  # noqa: PLR0124: NaN bounds nothing
+    if lower != lower or upper != upper:  # noqa: PLR0124 -- NaN bounds nothing
         return _NONE
     return (lower or -0.0), (upper or 0.0)
 
@@ -71,7 +71,7 @@ def float_bounds(lower: float, upper: float) -> Bounds:
 Convert = Callable[[Any, Any], Bounds]
 
 
-def from_parquet(type_: pa.DataType, stored: pa.DataType) -> Convert | None:  # noqa: PLR0911: a table in words
+def from_parquet(type_: pa.DataType, stored: pa.DataType) -> Convert | None:
     """How the physical min and max of a Parquet column become bounds; None: they do not."""
     if pt.is_dictionary(stored):
         stored = stored.value_type
@@ -188,8 +188,9 @@ def nans(chunk: pa.Array) -> int:
     """How many of the non-null values of a floating array are NaN."""
     if len(chunk) <= _FEW and not chunk.null_count and not pt.is_float16(chunk.type):
         # A tenth of a kernel call's cost, and of a cold start: pyarrow.compute is not imported.
-        code = "d" if pt.is_float64(chunk.type) else "f"
-        values = memoryview(chunk.buffers()[1]).cast("B").cast(code)[chunk.offset : chunk.offset + len(chunk)]
+        data = memoryview(chunk.buffers()[1]).cast("B")
+        values = data.cast("d") if pt.is_float64(chunk.type) else data.cast("f")
+        values = values[chunk.offset : chunk.offset + len(chunk)]
         return sum(map(ne, values, values))
     import pyarrow.compute as pc
 

@@ -24,8 +24,8 @@ from atio.formats.recode import Recoding, Rule, as_type, cast, chain, hashable, 
 _NAN = {32: 0x7FC00000, 64: 0x7FF8000000000000}
 
 
-def flat(type_: pa.DataType, rule: Rule) -> Recoding | None:  # noqa: PLR0911: the table above, in code
-    """The recoding of a type that is not nested and not floating; None for those. ``rule`` is for what is inside."""
+def flat(type_: pa.DataType, rule: Rule) -> Recoding | None:
+    """The recoding of a type that is neither nested nor floating, or None; ``rule`` is for what is inside."""
     if pt.is_null(type_):
         return _nulls(type_)
     if pt.is_boolean(type_) or pt.is_integer(type_) or pt.is_string(type_):
@@ -94,6 +94,18 @@ def widened(type_: pa.DataType, stored: pa.DataType) -> Recoding:
         return wide
 
     return Recoding(type_, stored, encode, narrow)
+
+
+def quiet(type_: pa.DataType) -> Recoding:
+    """A float that passes through a wider one inside an encoder: refuses NaNs that would not come back."""
+    check = widened(type_, pa.float64()).encode
+    assert check is not None
+
+    def encode(array: pa.Array) -> pa.Array:
+        check(array)
+        return array
+
+    return Recoding(type_, type_, encode)
 
 
 def floats(type_: pa.DataType) -> Recoding:

@@ -43,6 +43,10 @@ class BoundSchema(msgspec.Struct, frozen=True, dict=True):
                     found[column.name] = values
         return found
 
+    @cached_property
+    def has_dictionaries(self) -> bool:
+        return any(pa.types.is_dictionary(kind) for kind in self.arrow.types)
+
     def empty(self) -> pa.Table:
         """No rows, and all categories, as the user gave it."""
         columns = []

@@ -12,8 +12,10 @@ _BINARIES = (t.is_binary, t.is_large_binary, t.is_binary_view, t.is_fixed_size_b
 _LISTS = (t.is_list, t.is_large_list, t.is_list_view, t.is_large_list_view, t.is_fixed_size_list)
 
 
-def cast(column: pa.ChunkedArray, target: pa.Field) -> pa.ChunkedArray:
+def cast(column: pa.ChunkedArray, target: pa.Field, first: int = 0) -> pa.ChunkedArray:
     """The column with the target's type, every value unchanged.
+
+    ``first`` is the number of the column's first row in what the user gave, for messages.
 
     Raises
     ------
@@ -28,11 +30,11 @@ def cast(column: pa.ChunkedArray, target: pa.Field) -> pa.ChunkedArray:
                 column=target.name,
                 hint=f"cast it to {kind} before writing",
             )
-        column = _checked(column, target)
+        column = _checked(column, target, first)
     if not target.nullable and column.null_count:
         row = column.is_null().index(True).as_py()
         raise SchemaError(
-            f"column {target.name!r} may not be null, but row {row} is",
+            f"column {target.name!r} may not be null, but row {first + row} is",
             column=target.name,
             hint="fill or drop the missing values",
         )
@@ -77,7 +79,7 @@ def _any(tests: tuple[object, ...], kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)  # type: ignore[operator]
 
 
-def _checked(column: pa.ChunkedArray, target: pa.Field) -> pa.ChunkedArray:
+def _checked(column: pa.ChunkedArray, target: pa.Field, first: int) -> pa.ChunkedArray:
     try:
         result = _convert(column, target.type)
     except pa.ArrowInvalid:
@@ -87,7 +89,7 @@ def _checked(column: pa.ChunkedArray, target: pa.Field) -> pa.ChunkedArray:
     row = _first_lossy(column, target.type)
     value = column[row].as_py()
     raise SchemaError(
-        f"column {target.name!r} is {target.type} in the table; {value!r} in row {row} of the data "
+        f"column {target.name!r} is {target.type} in the table; {value!r} in row {first + row} of the data "
         f"({column.type}) would not come back as it is",
         column=target.name,
         hint=f"change the value, or cast the column to {target.type} yourself",

@@ -48,6 +48,7 @@ class Fitter:
         self._schema = current
         self._categories: dict[str, pa.Array | None] = dict(current.categories) if current else {}
         self._grown = False
+        self._rows = 0
 
     @property
     def last_field_id(self) -> int:
@@ -103,9 +104,10 @@ class Fitter:
             target = self._schema.arrow  # New categories can need a wider index.
         else:
             columns = [
-                cast(column, field) if not field.nullable else column
+                cast(column, field, self._rows) if not field.nullable else column
                 for column, field in zip(table.columns, target, strict=True)
             ]
+        self._rows += table.num_rows
         if not columns:
             return table.select([])
         return pa.Table.from_arrays(columns, schema=target)
@@ -155,11 +157,11 @@ class Fitter:
         column = table.column(position)
         if pa.types.is_dictionary(field.type) and castable(column.type, field.type):
             return self._categorical(column, field)
-        return cast(column, field)
+        return cast(column, field, self._rows)
 
     def _categorical(self, column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
         if not pa.types.is_dictionary(column.type):
-            column = cast(column, pa.field(field.name, field.type.value_type)).dictionary_encode()
+            column = cast(column, pa.field(field.name, field.type.value_type), self._rows).dictionary_encode()
         column = column.unify_dictionaries()
         found = column.chunk(0).dictionary if column.num_chunks else pa.array([], column.type.value_type)
         found = cast(pa.chunked_array([found]), pa.field(field.name, field.type.value_type)).combine_chunks()

@@ -19,6 +19,10 @@ def reader(
     """What turns rows of a file written with ``source`` into columns of ``target``, by field id."""
     if not columns:
         return lambda table: table.select([])
+    if source is target and not target.has_dictionaries:
+        given = target.public.remove_metadata()
+        found = given if list(columns) == given.names else pa.schema([given.field(name) for name in columns])
+        return lambda table: pa.Table.from_arrays(table.columns, schema=found)
     names = {field.id: field.name for field in source.spec.fields}
     wanted = [(names.get(f.id), f) for f in target.spec.fields if f.name in set(columns)]
     order = {name: i for i, name in enumerate(columns)}
@@ -48,6 +52,8 @@ def reader(
 
 def source_columns(source: BoundSchema, target: BoundSchema, columns: Sequence[str]) -> list[str]:
     """Names, in the file, of the table's columns that it has."""
+    if source is target:
+        return list(columns)
     names = {field.id: field.name for field in source.spec.fields}
     ids = {field.name: field.id for field in target.spec.fields}
     return [names[ids[column]] for column in columns if ids[column] in names]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 import pyarrow as pa
 
-from atio.commit.state import Draft, load_schema, put_schema
+from atio.commit.state import Draft, file_schema, put_schema
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
@@ -52,10 +52,7 @@ class MergeTiny(msgspec.Struct, frozen=True):
 
     @staticmethod
     def _read(draft: Draft, schema: BoundSchema, file: DataFile) -> pa.Table:
-        source = schema
-        for ref in draft.older_schemas:
-            if ref.id == file.schema_id:
-                source = load_schema(draft.objects, ref)
+        source = file_schema(draft.objects, file, schema, draft.older_schemas)
         names = schema.arrow.names
         columns = source_columns(source, schema, names)
         found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)

@@ -9,7 +9,7 @@ import msgspec
 import pyarrow as pa
 
 from atio import frames
-from atio.commit.state import load_schema
+from atio.commit.state import file_schema
 from atio.errors import AtioError, InputError, meant
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
@@ -94,14 +94,14 @@ class Scan(msgspec.Struct, frozen=True):
                     break
                 found = self._read(file)
             if left is not None:
-                found = found.slice(0, left)
+                found = _head(found, left)
                 left -= found.num_rows
             parts.append(found)
         return self._whole(parts)
 
     def _first(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         for found in self._read_batches(file, min(rows, BATCH_ROWS)):
-            yield found.slice(0, rows)
+            yield _head(found, rows)
             rows -= found.num_rows
             if rows <= 0:
                 return
@@ -126,7 +126,7 @@ class Scan(msgspec.Struct, frozen=True):
         for file in self.files():
             with self._located():
                 for found in self._read_batches(file, rows):
-                    part = found if left is None else found.slice(0, left)
+                    part = found if left is None else _head(found, left)
                     left = None if left is None else left - part.num_rows
                     if part.num_columns:
                         part = part.replace_schema_metadata(schema.metadata)
@@ -170,10 +170,7 @@ class Scan(msgspec.Struct, frozen=True):
 
     def _source(self, file: DataFile) -> BoundSchema:
         """The schema a file was written with, as far as it matters to its reading."""
-        for ref in self.snapshot.schemas[1:]:
-            if ref.id == file.schema_id:
-                return load_schema(self.objects, ref)
-        return self.bound
+        return file_schema(self.objects, file, self.bound, self.snapshot.schemas[1:])
 
     def _plan(self, file: DataFile) -> tuple[pa.Schema, list[str], Callable[[pa.Table], pa.Table]]:
         source = self._source(file)
@@ -192,6 +189,11 @@ class Scan(msgspec.Struct, frozen=True):
 
     def _located(self) -> _Located:
         return _Located(self.table_url, self.snapshot.version)
+
+
+def _head(table: pa.Table, rows: int) -> pa.Table:
+    # A slice of a table without columns has as many rows as were asked for, whether there are or not.
+    return table.slice(0, min(rows, table.num_rows))
 
 
 class _Located:

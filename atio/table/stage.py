@@ -84,7 +84,7 @@ def stage(
         files=tuple(writer.files),
         table_schema=schema.spec,
         schema_ref=schema.ref,
-        grown_from=state.schema.spec.id if state and schema.ref is None and not replace else None,
+        grown_from=state.schema.spec.id if state and schema.ref is None else None,
         last_field_id=state.pointer.last_field_id if state else 0,
         index=frame_index(source.index),
     )
@@ -93,6 +93,8 @@ def stage(
 def _fitter(state: State | None, *, replace: bool) -> Fitter:
     if state is None:
         return Fitter(None)
+    if not state.schema.spec.fields and not state.snapshot.summary.rows:
+        replace = True  # Created without columns: the first rows decide them.
     return Fitter(
         None if replace else state.schema,
         previous=state.schema if replace else None,

@@ -282,6 +282,8 @@ class Table:
             raise InputError(
                 f"{name!r} cannot be a tag", hint="use 1 to 200 characters, no space at the ends"
             )
+        if name.isdecimal():
+            raise InputError(f"tag {name!r} looks like a version", hint=f"call it 'v{name}', for example")
         with self._located():
             check_words(message=message, tag=name)
             wanted = lookup.find(self._objects, self._state(), version, None).version

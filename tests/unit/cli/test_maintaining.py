@@ -105,6 +105,6 @@ def test_a_damaged_pointer(atio: Atio, path: Path) -> None:
     (path / "current").write_bytes(b"nonsense")
     run = atio("log", path, "--json", code=5)
     assert run.document["error"]["kind"] == "damaged"
-    assert "repair" in run.err
+    assert "atio repair" in run.err
     atio("repair", path)
     assert len(atio("log", path, "--json").document["versions"]) == 3

@@ -137,14 +137,12 @@ def test_an_empty_table(atio: Atio, tmp_path: Path) -> None:
     assert "not null" in atio("show", tmp_path / "e").out
     assert atio("log", tmp_path / "e", "--json").document["versions"][0]["version"] == 0
     Table.open(tmp_path / "none", durable=False).append(pa.table({"a": [1, 2]}).select([]))
-    assert atio("head", tmp_path / "none", "--json").document["rows"] == [{}, {}]
-    assert atio("head", tmp_path / "none").lines == ["2 rows without columns"]
+    assert atio("head", tmp_path / "none", "-n", 2, "--json").document["rows"] == [{}, {}]
+    assert atio("head", tmp_path / "none", "-n", 2).lines == ["2 rows without columns"]
 
 
 @pytest.mark.parametrize("command", ["show", "log", "head", "schema", "files", "verify", "tag"])
-def test_on_a_terminal(
-    atio: Atio, path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_on_a_terminal(atio: Atio, path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "200")

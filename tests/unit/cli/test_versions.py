@@ -39,7 +39,12 @@ def test_untag(atio: Atio, path: Path) -> None:
 
 def test_restore(atio: Atio, path: Path) -> None:
     found = atio("restore", path, "v1.0", "-m", "back", "--json").document
-    assert (found["version"], found["rows"], found["message"], found["operation"]) == (4, 2, "back", "restore")
+    assert (found["version"], found["rows"], found["message"], found["operation"]) == (
+        4,
+        2,
+        "back",
+        "restore",
+    )
     assert Table.open(path).to_arrow().column_names == ["id", "name"]
     assert "version 5" in atio("restore", path, 3).out
     atio("restore", path, 99, code=3)

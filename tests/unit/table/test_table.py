@@ -180,6 +180,20 @@ def test_bad_input_leaves_the_table_as_it_was(
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+def test_a_table_created_without_columns_takes_those_of_the_first_rows(path: Path) -> None:
+    table = Table.create(path, format="csv", durable=False)
+    table.append(frame(0))
+    assert table.to_arrow() == frame(0)
+    with pytest.raises(SchemaError):
+        table.append({"z": [1]})
+
+
+def test_rows_of_a_stream_are_counted_from_its_beginning(table: Table) -> None:
+    with pytest.raises(SchemaError, match=r"1\.5 in row 11 of the data"):
+        table.append(iter([frame(0, 10), {"id": [1.0, 1.5], "name": ["a", "b"]}]))
+    assert not Table.exists(table.url)
+
+
 def test_an_iterator_that_fails_in_the_middle_leaves_nothing(table: Table, path: Path) -> None:
     table.append(frame(0))
 
@@ -222,6 +236,8 @@ def test_no_columns(tmp_path: Path) -> None:
     assert table.snapshot().rows == 5
     pd.testing.assert_frame_equal(table.to_pandas(), pd.DataFrame(index=range(5)))
     assert sum(b.num_rows for b in table.snapshot().to_batches()) == 5
+    assert table.to_arrow(limit=10).num_rows == 5
+    assert sum(b.num_rows for b in table.scan(limit=10).to_batches()) == 5
     assert table.verify().ok
 
 
@@ -410,7 +426,7 @@ def test_tags(table: Table) -> None:
     table.untag("v1")
     with pytest.raises(VersionNotFoundError):
         table.untag("v1")
-    for bad in ("", " x", "x" * 201, 3):
+    for bad in ("", " x", "x" * 201, "2024", 3):
         with pytest.raises(InputError):
             table.tag(bad)  # type: ignore[arg-type]
 

@@ -1,0 +1,61 @@
+"""Arguments and options that several commands share, and the table they lead to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from atio.table.snapshot import Snapshot
+    from atio.table.table import Table
+
+TablePath = Annotated[str, typer.Argument(metavar="TABLE", help="Folder of the table.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would happen.")]
+Version = Annotated[
+    str | None,
+    typer.Option("--version", "-v", metavar="VERSION|TAG", help="A version's number, or a tag."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="TIME",
+        help="The newest version at a moment (2026-01-31 or '2026-01-31 18:00', to its end) "
+        "or that long ago (2h).",
+    ),
+]
+Columns = Annotated[
+    str | None, typer.Option("--columns", "-c", metavar="A,B,…", help="Only these columns, in this order.")
+]
+Message = Annotated[str | None, typer.Option("--message", "-m", metavar="TEXT", help="Kept with it.")]
+
+
+def open_table(path: str) -> Table:
+    from atio.table.table import Table
+
+    return Table.open(path)
+
+
+def open_snapshot(table: Table, version: str | None, as_of: str | None) -> Snapshot:
+    from atio.cli.durations import parse_as_of
+
+    return table.snapshot(
+        None if version is None else number_or_tag(version),
+        as_of=None if as_of is None else parse_as_of(as_of),
+    )
+
+
+def number_or_tag(text: str) -> int | str:
+    """Digits are a version's number, anything else a tag."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text
+
+
+def names(text: str | None) -> list[str] | None:
+    """``a,b`` as columns; quotes protect a comma, as in CSV."""
+    if text is None:
+        return None
+    import csv
+
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), [])]

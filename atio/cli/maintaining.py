@@ -1,0 +1,130 @@
+"""Commands that look after a table: ``expire``, ``vacuum``, ``verify``, ``repair``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atio.cli.arguments import AsJson, DryRun, TablePath, open_table
+from atio.cli.durations import parse_age, parse_older_than
+from atio.cli.failures import NEGATIVE
+from atio.cli.output import Column, Screen, plural, print_json, size, spans
+
+if TYPE_CHECKING:
+    from atio.table.verify import Report
+
+
+def expire(
+    table: TablePath,
+    *,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="AGE|TIME", help="30m, 12h, 7d, 2w, or a date: 2026-01-31."),
+    ] = "7d",
+    keep_last: Annotated[
+        int, typer.Option("--keep-last", metavar="N", min=1, help="The newest N stay whatever their age.")
+    ] = 1,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Forget old versions and delete the files that only they needed.
+
+    The newest version and tagged ones always stay.
+    """
+    found = open_table(table)
+    result = found.expire(parse_older_than(older_than), keep_last, dry_run=dry_run)
+    if json:
+        print_json({"table": found.url, **asdict(result)})
+        return
+    screen = Screen()
+    if not result.versions:
+        screen.line(f"nothing to expire: no version older than {older_than} that may go")
+        return
+    screen.line(
+        f"{'would forget' if dry_run else 'forgot'} {plural(len(result.versions), 'version')} "
+        f"({spans(result.versions)}) and {_deleted(dry_run)} {plural(len(result.files), 'file')}, "
+        f"{size(result.bytes)}"
+    )
+
+
+def vacuum(
+    table: TablePath,
+    *,
+    older_than: Annotated[
+        str,
+        typer.Option("--older-than", metavar="AGE", help="Younger files stay: they may yet be committed."),
+    ] = "1d",
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Delete files that no version needs: leftovers of killed or failed writers."""
+    found = open_table(table)
+    result = found.vacuum(parse_age(older_than), dry_run=dry_run)
+    if json:
+        print_json({"table": found.url, **asdict(result)})
+        return
+    screen = Screen()
+    if not result.files:
+        screen.line(f"nothing to delete: no leftovers older than {older_than}")
+        return
+    for path in result.files if dry_run else ():
+        screen.line(path)
+    verb = "would delete" if dry_run else "deleted"
+    screen.line(f"{verb} {plural(len(result.files), 'file')}, {size(result.bytes)}")
+
+
+def verify(
+    table: TablePath,
+    *,
+    shallow: Annotated[
+        bool, typer.Option("--shallow", help="Look at the sizes of data files only, do not read them.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Check every file that a retained version needs. Exit code 1 if one is damaged."""
+    found = open_table(table)
+    report = found.verify(deep=not shallow)
+    if json:
+        print_json({"table": found.url, "ok": report.ok, **asdict(report)})
+    else:
+        _print_report(Screen(), report, table)
+    if not report.ok:
+        raise typer.Exit(NEGATIVE)
+
+
+def repair(table: TablePath, *, dry_run: DryRun = False, json: AsJson = False) -> None:
+    """Return to the newest intact version after damage. Deletes nothing."""
+    found = open_table(table)
+    result = found.repair(dry_run=dry_run)
+    if json:
+        print_json({"table": found.url, **asdict(result)})
+        return
+    screen = Screen()
+    if not result.changed:
+        screen.line(f"nothing to repair: version {result.version} and all before it are intact")
+        return
+    would = "would be" if dry_run else "is"
+    again = "" if result.content == result.version else f", with the rows of version {result.content}"
+    screen.line(f"the newest version {would} {result.version}{again}")
+    if result.lost:
+        lost = plural(len(result.lost), "damaged version")
+        screen.line(f"{'would be' if dry_run else 'were'} given up: {lost} ({spans(result.lost)})")
+
+
+def _deleted(dry_run: bool) -> str:
+    return "delete" if dry_run else "deleted"
+
+
+def _print_report(screen: Screen, report: Report, table: str) -> None:
+    checked = f"{plural(report.versions, 'version')}, {plural(report.files, 'file')}, {size(report.bytes)}"
+    if report.ok:
+        screen.line(f"intact: {checked}{'' if report.deep else ' (of data files the sizes only)'}")
+        return
+    screen.table(
+        (Column("file", style="red"), Column("problem"), Column("versions")),
+        [(p.file, p.error, spans(p.versions)) for p in report.problems],
+    )
+    screen.line(f"damaged: {plural(len(report.problems), 'file')} of {checked}", style="bold red")
+    screen.line(f"  → what can be saved: atio repair {table} --dry-run")
