@@ -53,7 +53,7 @@ class AddFiles(msgspec.Struct, frozen=True):
     index: FrameIndex | None = None
 
     def apply(self, draft: Draft) -> Draft:
-        schema, older = self.schema, draft.older_schemas
+        schema, older = draft.written(self.schema), draft.older_schemas
         if draft.schema is not None:
             schema, older = _merged_schema(draft, self)
         rows = sum(file.rows for file in self.files)
@@ -117,7 +117,7 @@ class ReplaceAll(msgspec.Struct, frozen=True):
             raise ConflictError(
                 "another commit added columns after these rows were written", hint="write the rows again"
             )
-        schema = self.schema
+        schema = draft.written(self.schema)
         if schema.ref is None and schema.spec.id <= draft.last_schema_id:
             schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
         rows = sum(file.rows for file in self.files)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from atio.commit.build import Request, next_state
-from atio.commit.state import POINTER, State, decode_pointer, load_state
+from atio.commit.state import POINTER, State, decode_pointer, load_state, refuse_unknown_writes
 from atio.errors import AtioError, ConflictError, NotFoundError, OutcomeUnknownError, ResponseLostError
 from atio.metadata import history
 from atio.metadata.objects import Objects
+from atio.model.pointer import Pointer, Version
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -62,6 +63,8 @@ class Committer(msgspec.Struct, frozen=True):
             # A storage that can keep others out does: there the first attempt cannot lose.
             with self.objects.storage.exclusive():
                 base = load_state(self.objects)
+                if base is not None:
+                    refuse_unknown_writes(base.pointer)
                 if base is not None and request.token is not None:
                     known = self.version_of(request.token, base)
                     if known is not None:
@@ -114,32 +117,34 @@ class Committer(msgspec.Struct, frozen=True):
             try:
                 value = self.objects.storage.load(POINTER)
                 if (value.token if value else None) == expected:
-                    return msgspec.structs.replace(
-                        state, token=self.objects.storage.swap(POINTER, data, expected)
-                    )
+                    token = self.objects.storage.swap(POINTER, data, expected)
+                    return msgspec.structs.replace(state, token=token)
+                landed = value and self._landed(decode_pointer(value.data), mine)
             except (ResponseLostError, ConflictError):
                 continue
             except AtioError:
+                break  # Not knowing is not the same as knowing that it failed.
+            if value is None or landed is None:
                 break
-            assert value is not None
-            found = decode_pointer(value.data)
-            if found.commit_id == mine.commit_id:
-                return msgspec.structs.replace(state, token=value.token)
-            if mine.snapshot.id != mine.commit_id:
-                break  # A commit without a version leaves no trace below later ones.
-            if found.snapshot.version < mine.snapshot.version:
-                return None
-            line = history.find(self.objects, found.history, mine.snapshot.version)
-            if found.snapshot.version == mine.snapshot.version or (line and line.id != mine.snapshot.id):
-                return None
-            if line is None:
-                break
-            return state  # Landed, and others have built upon it since.
+            return msgspec.structs.replace(state, token=value.token) if landed else None
         raise OutcomeUnknownError(
             "the answer to the commit was lost and the outcome cannot be found out",
             version=mine.snapshot.version,
             hint="look at history() before writing again; a token= makes repeating safe",
         )
+
+    def _landed(self, found: Pointer, mine: Pointer) -> bool | None:
+        """Whether the commit of ``mine`` is among those that led to ``found``; None: cannot be told."""
+        if found.commit_id == mine.commit_id:
+            return True
+        if mine.snapshot.id != mine.commit_id:
+            return None  # A commit without a version leaves no trace below later ones.
+        if found.snapshot.version < mine.snapshot.version:
+            return False
+        line: Version | None = found.snapshot
+        if found.snapshot.version > mine.snapshot.version:
+            line = history.find(self.objects, found.history, mine.snapshot.version)
+        return None if line is None else line.id == mine.snapshot.id
 
 
 def _check_requirements(request: Request, base: State | None) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
-from atio.errors import DamagedError, NewerFormatError
+from atio.errors import DamagedError, NewerFormatError, NotFoundError
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.metadata.tiers import to_merge
@@ -25,12 +26,17 @@ from atio.model.snapshot import (
     Summary,
 )
 from atio.schema.bound import BoundSchema
+from atio.storage.base import Value
+
+T = TypeVar("T")
 
 POINTER = "current"
 INLINE = 12
 """Data files that a snapshot lists itself before they move to a manifest."""
 NO_CATALOG = Catalog(kind="catalog", time=0)
 _MAX_REMOVED = 1024
+_TURNS = 100
+"""How often a reader starts over because others commit and expire while it reads."""
 _FEATURES: frozenset[str] = frozenset()
 """Features of the specification that this implementation knows."""
 
@@ -70,11 +76,50 @@ class State(msgspec.Struct, frozen=True):
         return self.snapshot.version
 
 
+def refuse_unknown_writes(pointer: Pointer) -> None:
+    """Raise if changing the table needs features that are not known here."""
+    if missing := unknown(_FEATURES, pointer.features.write):
+        raise NewerFormatError(f"writing to this table needs {', '.join(missing)}", hint="upgrade atio")
+
+
 def load_state(objects: Objects) -> State | None:
     """The newest state, or None when there is no table."""
     value = objects.storage.load(POINTER)
-    if value is None:
-        return None
+    while value is not None:
+        try:
+            return _state(objects, value)
+        except DamagedError:
+            # What it points to may be gone because it is not the newest any more.
+            seen, value = value, objects.storage.load(POINTER)
+            if value is not None and value.token == seen.token:
+                raise
+    return None
+
+
+def consistently(objects: Objects, read: Callable[[State], T]) -> T:
+    """Read from the newest state; start over when others replaced it, and removed its files, meanwhile.
+
+    Raises
+    ------
+    NotFoundError
+        There is no table.
+    """
+    for turn in range(_TURNS):
+        state = load_state(objects)
+        if state is None:
+            raise NotFoundError(
+                "there is no table here", hint="append() creates it; check the path if it should exist"
+            )
+        try:
+            return read(state)
+        except DamagedError:
+            value = objects.storage.load(POINTER)
+            if turn == _TURNS - 1 or (value is not None and value.token == state.token):
+                raise
+    raise AssertionError
+
+
+def _state(objects: Objects, value: Value) -> State:
     pointer = decode_pointer(value.data)
     snapshot = objects.get(pointer.snapshot.ref, Snapshot)
     catalog = objects.get(pointer.catalog, Catalog) if pointer.catalog else NO_CATALOG
@@ -137,6 +182,14 @@ class Draft(msgspec.Struct, frozen=True):
     @property
     def last_field_id(self) -> int:
         return self.base.pointer.last_field_id if self.base else 0
+
+    def written(self, schema: BoundSchema) -> BoundSchema:
+        """The schema; to be written anew if its file is not one that this version's parent needs.
+
+        Another commit may have replaced it since, and an expiry removed it.
+        """
+        known = () if self.schema is None else (self.schema.ref, *self.older_schemas)
+        return schema if schema.ref in known else BoundSchema(schema.spec)
 
     def newest_files(self) -> Iterator[DataFile]:
         """Live files from the newest to the oldest; manifests are read only when reached."""

@@ -224,7 +224,7 @@ class _Writer(FileWriter):
         if table.num_rows == 0:
             return
         for i in self._nans:
-            for chunk in table.column(i).chunks:
+            for chunk in table.column(i).iterchunks():
                 self._nans[i] += stats.nans(chunk)
         self._rows += table.num_rows
         stored = self._plan.encode(table)

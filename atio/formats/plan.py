@@ -13,6 +13,8 @@ from atio.formats.errors import encoding
 from atio.formats.recode import CrowdedError, Recoding, RefusedError, Rule
 
 T = TypeVar("T")
+# Choices of columns that a plan remembers the schema of.
+_PARTS = 64
 
 
 class PerSchema(Generic[T]):
@@ -70,6 +72,7 @@ class Plan:
         self.changed = frozenset(i for i, r in enumerate(self.recodings) if r.decode is not None)
         self.required = tuple(i for i, field in enumerate(schema) if not field.nullable)
         self.index = {field.name: i for i, field in enumerate(schema)}
+        self._parts: dict[tuple[int, ...] | None, tuple[pa.Schema, bool]] = {}
         self.dictionaries = frozenset(i for i, field in enumerate(schema) if _holds_dictionary(field.type))
 
     def accept(self, table: pa.Table) -> None:
@@ -105,18 +108,26 @@ class Plan:
 
     def decode(self, stored: pa.Table, positions: Sequence[int] | None) -> pa.Table:
         """The table as it was, from the stored columns at ``positions``."""
-        if positions is None:
-            if (
-                not self.changed
-                and not self.dictionaries
-                and stored.schema.equals(self.schema, check_metadata=True)
-            ):
-                return stored
-            schema, positions = self.schema, range(len(self.schema))
-        else:
-            schema = pa.schema([self.schema.field(i) for i in positions], self.schema.metadata)
-        columns = [self._column(stored.column(k), stored.field(k).name, i) for k, i in enumerate(positions)]
+        schema, simple = self._part(None if positions is None else tuple(positions))
+        if simple and stored.schema.equals(schema, check_metadata=True):
+            return stored
+        columns = [
+            self._column(stored.column(k), stored.field(k).name, i)
+            for k, i in enumerate(range(len(self.schema)) if positions is None else positions)
+        ]
         return _with_rows(columns, schema, stored.num_rows)
+
+    def _part(self, positions: tuple[int, ...] | None) -> tuple[pa.Schema, bool]:
+        """The schema of some columns, and whether they are stored as they are."""
+        part = self._parts.get(positions)
+        if part is None:
+            chosen = range(len(self.schema)) if positions is None else positions
+            fields = [self.schema.field(i) for i in chosen]
+            simple = bool(fields) and self.changed.isdisjoint(chosen) and self.dictionaries.isdisjoint(chosen)
+            part = (pa.schema(fields, self.schema.metadata), simple)
+            if len(self._parts) < _PARTS:
+                self._parts[positions] = part
+        return part
 
     def arranged(self, table: pa.Table, positions: Sequence[int] | None) -> pa.Table:
         """The columns of ``table``, which are in the schema's order, in the order asked for."""

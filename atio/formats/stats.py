@@ -191,7 +191,9 @@ def nans(chunk: pa.Array) -> int:
         data = memoryview(chunk.buffers()[1]).cast("B")
         values = data.cast("d") if pt.is_float64(chunk.type) else data.cast("f")
         values = values[chunk.offset : chunk.offset + len(chunk)]
-        return sum(map(ne, values, values))
+        total = sum(values)
+        # Finite: no NaN among them. Otherwise there may be one, or infinities of both signs.
+        return 0 if total - total == 0 else sum(map(ne, values, values))
     import pyarrow.compute as pc
 
     return int(pc.is_nan(chunk).true_count)

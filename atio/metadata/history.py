@@ -114,5 +114,10 @@ def find_token(objects: Objects, tokens: Tokens, token: str) -> int | None:
     return None
 
 
+def all_tokens(objects: Objects, tokens: Tokens) -> list[Token]:
+    """Every token, oldest first."""
+    return [*(token for piece in tokens.pieces for token in _tokens(objects, piece)), *tokens.tail]
+
+
 def _tokens(objects: Objects, piece: Piece) -> tuple[Token, ...]:
     return objects.get(piece.ref, TokenList).tokens

@@ -91,7 +91,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
             if number == 3 and all(value is None for value in values):
                 continue
             kind = bound if number < 2 else pa.int64()
-            array = pa.array([scalars.decode(v, kind) for v in values], kind)
+            known = [None if pa.types.is_null(kind) else scalars.decode(v, kind) for v in values]
+            array = pa.array(known, kind)
             table = table.append_column(pa.field(f"{identity}{suffix}", kind), array)
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -143,6 +144,8 @@ def statistics_type(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind) or pa.types.is_fixed_size_binary(kind):
         return pa.binary()
+    if pa.types.is_decimal(kind) and not 0 <= kind.scale <= kind.precision:
+        return pa.null()  # Parquet has no such decimals: their bounds are left out.
     if pa.types.is_decimal(kind) and kind.bit_width < 128:
         return pa.decimal128(kind.precision, kind.scale)
     return kind

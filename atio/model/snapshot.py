@@ -44,7 +44,8 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     stats: tuple[ColumnStatistics, ...] = ()
 
     def __post_init__(self) -> None:
-        check_path(self.path)
+        if not check_path(self.path).startswith("data/"):
+            raise ValueError(f"{self.path!r} is no path of a data file")
 
 
 class ManifestRef(Ref, frozen=True, omit_defaults=True, kw_only=True):

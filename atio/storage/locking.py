@@ -34,7 +34,7 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK})
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
-_SHORTEST, _LONGEST = 0.0002, 0.005
+_SHORTEST, _LONGEST = 0.0001, 0.005
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -153,7 +153,7 @@ def lock_file(path: str, waiting: Waiting) -> LockedFile:
         if waited >= waiting.timeout:
             raise _timeout(path, waiting.timeout, holder(path))
         # In proportion to the wait so far: short waits end at once, long ones cost no CPU.
-        pause = min(max(waited / 8, _SHORTEST), _LONGEST)
+        pause = min(max(waited / 32, _SHORTEST), _LONGEST)
         waiting.sleep(pause * (0.5 + os.urandom(1)[0] / 256))
     return file
 

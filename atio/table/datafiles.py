@@ -297,8 +297,8 @@ def rows_only(rows: int, metadata: dict[bytes, bytes] | None = None) -> pa.Table
 def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str:
     """The file's bytes, or a path whose partial reads verify themselves."""
     ref = Ref(path=file.path, size=file.size, hash=file.hash)
-    path = storage.local_path(file.path)
     try:
+        path = storage.local_path(file.path)
         if path is not None and file.size > _WHOLE:
             if partial and get_format(file.format).checked and file.footer is not None:
                 _check_footer(storage, file, ref)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from atio.commit.state import load_schema
+from atio.commit.state import State, load_schema
 from atio.metadata.objects import Objects
 from atio.model.snapshot import Snapshot
+from atio.table.lookup import find
 from atio.table.scan import live_files
 
 
@@ -38,9 +39,14 @@ class Diff:
     columns_changed: tuple[str, ...]
 
 
-def diff(objects: Objects, old: Snapshot, new: Snapshot) -> Diff:
+def diff(objects: Objects, state: State, old: int | str, new: int | str | None) -> Diff:
+    """See ``Table.diff``."""
+    return between(objects, find(objects, state, old, None), find(objects, state, new, None))
+
+
+def between(objects: Objects, old: Snapshot, new: Snapshot) -> Diff:
     if old.version > new.version:
-        turned = diff(objects, new, old)
+        turned = between(objects, new, old)
         return Diff(
             old.version, new.version, turned.rows_removed, turned.rows_added, turned.files_removed,
             turned.files_added, turned.columns_removed, turned.columns_added, turned.columns_changed,

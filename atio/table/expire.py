@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from atio.commit.build import Request
 from atio.commit.changes import Forget
 from atio.commit.loop import Committer
-from atio.commit.state import State, load_state
-from atio.errors import InputError, NotFoundError
+from atio.commit.state import State, consistently, refuse_unknown_writes
+from atio.errors import InputError
 from atio.metadata.objects import Objects
 from atio.table.lookup import micros, versions
 from atio.table.reach import Reach, pointer_files
@@ -35,32 +35,49 @@ def expire(
 ) -> Expired:
     """See ``Table.expire``."""
     objects = committer.objects
-    state = load_state(objects)
-    if state is None:
-        raise NotFoundError("there is no table here")
     if isinstance(keep_last, bool) or not isinstance(keep_last, int) or keep_last < 1:
         raise InputError(f"keep_last is {keep_last!r}; at least 1 version stays")
-    forget = _to_forget(objects, state, _moment(older_than, committer.clock()), keep_last)
+    moment = _moment(older_than, committer.clock())
+    forget, dead = consistently(objects, lambda state: _plan(objects, state, moment, keep_last))
     if not forget:
         return Expired((), (), 0, dry_run)
-    gone = [line for line in versions(objects, state) if line.version in forget]
-    after = state
     if not dry_run:
-        after = committer.commit(Request("expire", (Forget(forget),), makes_version=False)).state
-        left = {line.version for line in versions(objects, after)}
-        gone = [line for line in gone if line.version not in left]
-        forget = frozenset(line.version for line in gone)
-    kept, dead = Reach(objects), Reach(objects)
-    kept.add(line for line in versions(objects, after) if line.version not in forget)
-    dead.add(gone)
-    # The index is written anew, so its old pieces go as well.
-    old_pieces = {piece.ref.path: piece.size for piece in state.pointer.history.pieces}
-    sizes = {path: size for path, size in {**dead.sizes, **old_pieces}.items() if path not in kept.sizes}
+        committer.commit(Request("expire", (Forget(forget),), makes_version=False))
+    forget, kept = consistently(objects, lambda state: _left(objects, state, forget, dry_run=dry_run))
+    sizes = {path: size for path, size in dead.items() if path not in kept}
     if not dry_run:
-        for path in pointer_files(after.pointer):
-            sizes.pop(path, None)
         objects.storage.delete(sizes)
     return Expired(tuple(sorted(forget)), tuple(sorted(sizes)), sum(sizes.values()), dry_run)
+
+
+def _plan(
+    objects: Objects, state: State, moment: int, keep_last: int
+) -> tuple[frozenset[int], dict[str, int]]:
+    """The versions to forget, and the files (with sizes) that may go with them."""
+    refuse_unknown_writes(state.pointer)
+    forget = _to_forget(objects, state, moment, keep_last)
+    if not forget:
+        return forget, {}
+    dead = Reach(objects)
+    dead.add(line for line in versions(objects, state) if line.version in forget)
+    # The index is written anew, so its old pieces go as well.
+    return forget, {**dead.sizes, **{piece.ref.path: piece.size for piece in state.pointer.history.pieces}}
+
+
+def _left(
+    objects: Objects, state: State, forget: frozenset[int], *, dry_run: bool
+) -> tuple[frozenset[int], set[str]]:
+    """What was forgotten indeed, and the files that stay.
+
+    Any state since then will do: what later versions refer to is new or of a version retained in it.
+    """
+    lines = versions(objects, state)
+    if dry_run:
+        lines = [line for line in lines if line.version not in forget]
+    reach = Reach(objects)
+    reach.add(lines)
+    kept = set(reach.sizes) if dry_run else {*reach.sizes, *pointer_files(state.pointer)}
+    return forget - {line.version for line in lines}, kept
 
 
 def _moment(older_than: timedelta | datetime | None, now: int) -> int:

@@ -73,6 +73,16 @@ def _at(objects: Objects, state: State, as_of: datetime) -> Snapshot:
             f"the table has no version as old as {as_of.isoformat()}",
             hint=f"the oldest retained one, {lines[0].version}, is of {first.isoformat()}",
         )
+    later = line.version + 1
+    if (
+        line.time != moment
+        and later != state.version
+        and not history.find(objects, state.pointer.history, later)
+    ):
+        raise VersionNotFoundError(
+            f"the version of {as_of.isoformat()} may be one that was expired: {later} is gone",
+            hint=f"version {line.version} is the last retained one before that moment",
+        )
     return objects.get(line.ref, Snapshot)
 
 

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from atio.commit.state import Draft, file_schema, put_schema
+from atio.errors import DamagedError
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
@@ -32,7 +33,10 @@ class MergeTiny(msgspec.Struct, frozen=True):
         assert draft.schema is not None
         schema = put_schema(draft.objects, draft.schema)
         draft = msgspec.structs.replace(draft, schema=schema)
-        rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
+        try:
+            rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
+        except DamagedError:
+            return draft  # Damage elsewhere is no reason to refuse these rows; reading will name it.
         with FileSetWriter(draft.objects.storage, self.options) as writer:
             writer.write_whole(_written(rows, schema), schema)
         (made,) = writer.files

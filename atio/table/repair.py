@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from atio.commit.loop import Committer
-from atio.commit.state import POINTER, decode_pointer
-from atio.errors import AtioError, DamagedError, NewerFormatError, NotFoundError, RetryError
+from atio.commit.state import POINTER, decode_pointer, refuse_unknown_writes
+from atio.errors import AtioError, DamagedError, NotFoundError, RetryError
 from atio.metadata import history
 from atio.metadata.objects import Objects, digest
 from atio.model import schema as spec
 from atio.model.base import FORMAT_VERSION, Ref, new_id
-from atio.model.pointer import Catalog, Pointer, Token, Tokens, Version
-from atio.model.snapshot import Snapshot
+from atio.model.pointer import NO_FEATURES, Catalog, Pointer, Token, Tokens, Version
+from atio.model.snapshot import Parent, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.storage.base import Value
 from atio.table.verify import Check
@@ -71,11 +72,11 @@ def _readable(value: Value | None) -> Pointer | None:
     if value is None:
         return None
     try:
-        return decode_pointer(value.data)
-    except NewerFormatError:
-        raise  # Not damage: another atio can read it.
+        pointer = decode_pointer(value.data)  # A newer format is not damage: that error passes.
     except DamagedError:
         return None
+    refuse_unknown_writes(pointer)
+    return pointer
 
 
 class _Found:
@@ -111,13 +112,17 @@ class _Found:
         by_version: dict[int, list[tuple[Version, Snapshot]]] = {}
         for line, snapshot in self._snapshot_files():
             by_version.setdefault(line.version, []).append((line, snapshot))
-        parent = None
+        parent: Parent | None = None
         for number in sorted(by_version, reverse=True):
             candidates = by_version[number]
-            descends = [c for c in candidates if parent and (c[0].id, c[0].hash) == (parent.id, parent.hash)]
-            # Two files of one number: the other one's commit never landed. Without a child to tell,
-            # the later one is more likely to have.
-            line, snapshot = descends[0] if descends else max(candidates, key=lambda c: c[0].time)
+            if parent is not None and parent.version == number:
+                # The next version says which file its parent is; another one's commit never landed.
+                candidates = [c for c in candidates if (c[0].id, c[0].hash) == (parent.id, parent.hash)]
+                if not candidates:
+                    parent = None
+                    continue
+            # Without a child to tell, the later one is more likely to have landed.
+            line, snapshot = max(candidates, key=lambda c: c[0].time)
             yield line
             parent = snapshot.parent
 
@@ -151,12 +156,15 @@ class _Found:
         old = self._old
         return Pointer(
             format_version=FORMAT_VERSION,
+            features=old.features if old else NO_FEATURES,
             table_id=old.table_id if old else new_id(),
             commit_id=new_id(),
             snapshot=line,
             catalog=self._catalog(),
             history=history.rebuild(self._objects, older),
-            tokens=self._tokens(older),
+            tokens=self._tokens(
+                older, {line.version for line in self._lines} - {line.version for line in intact}
+            ),
             last_schema_id=max([old.last_schema_id if old else 0, *(s.spec.id for s in schemas)]),
             last_field_id=max([old.last_field_id if old else 0, *(s.largest_field_id for s in schemas)]),
             first_version=old.first_version if old else min(1, intact[0].version),
@@ -199,20 +207,19 @@ class _Found:
             found.append((catalog.time, Ref(path=path, size=len(data), hash=digest(data))))
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
-    def _tokens(self, older: list[Version]) -> Tokens:
-        tokens = Tokens()
+    def _tokens(self, older: list[Version], lost: set[int]) -> Tokens:
+        """Tokens of older versions, but not of those whose rows are given up."""
+        found: dict[int, Token] = {}
         if self._old is not None:
-            try:
-                for piece in self._old.tokens.pieces:
-                    self._objects.fetch(piece.ref)
-            except DamagedError:
-                pass
-            else:
-                return self._old.tokens
+            with suppress(AtioError):
+                found = {t.version: t for t in history.all_tokens(self._objects, self._old.tokens)}
         for line in older:
             token = self._objects.get(line.ref, Snapshot).token
             if token is not None:
-                tokens = history.push_token(self._objects, tokens, Token(token, line.version))
+                found[line.version] = Token(token, line.version)
+        tokens = Tokens()
+        for version in sorted(found.keys() - lost):
+            tokens = history.push_token(self._objects, tokens, found[version])
         return tokens
 
 

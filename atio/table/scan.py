@@ -9,14 +9,15 @@ import msgspec
 import pyarrow as pa
 
 from atio import frames
-from atio.commit.state import file_schema
-from atio.errors import AtioError, InputError, meant
+from atio.commit.state import file_schema, load_state
+from atio.errors import AtioError, DamagedError, InputError, VersionNotFoundError, meant
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.datafiles import BATCH_ROWS, read_batches, read_file, rows_only
+from atio.table.lookup import retained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,7 +189,7 @@ class Scan(msgspec.Struct, frozen=True):
             yield convert(found)
 
     def _located(self) -> _Located:
-        return _Located(self.table_url, self.snapshot.version)
+        return _Located(self)
 
 
 def _head(table: pa.Table, rows: int) -> pa.Table:
@@ -197,14 +198,28 @@ def _head(table: pa.Table, rows: int) -> pa.Table:
 
 
 class _Located:
-    """Adds the table and the version to errors that pass."""
+    """Adds the table and the version to errors that pass; says so if the version was expired meanwhile."""
 
-    def __init__(self, table: str, version: int) -> None:
-        self._where = {"table": table, "version": version}
+    def __init__(self, scan: Scan) -> None:
+        self._scan = scan
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, AtioError):
-            error.at(**self._where)
+        if not isinstance(error, AtioError):
+            return
+        scan = self._scan
+        error.at(table=scan.table_url, version=scan.snapshot.version)
+        if isinstance(error, DamagedError) and self._expired():
+            raise VersionNotFoundError(
+                f"version {scan.snapshot.version} was expired while it was read",
+                table=scan.table_url,
+                version=scan.snapshot.version,
+                hint="read a retained version; a tag keeps one from expiring",
+            ) from error
+
+    def _expired(self) -> bool:
+        scan = self._scan
+        state = load_state(scan.objects)
+        return state is not None and retained(scan.objects, state, scan.snapshot.version) is None

@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from atio.commit.state import POINTER, State, load_state
-from atio.errors import AtioError, InputError, NotFoundError
+from atio.commit.state import POINTER, State, consistently, load_state
+from atio.errors import AtioError, InputError
 from atio.metadata.objects import Objects
 from atio.storage import open_storage
 from atio.storage.base import Storage
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from atio.commit.loop import RetryPolicy
+    from atio.model import snapshot as spec
     from atio.table.diff import Diff
     from atio.table.expire import Expired
     from atio.table.repair import Repaired
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from atio.table.verify import Report
     from atio.table.writing import Writer
 
+T = TypeVar("T")
 Location = str | os.PathLike[str] | Storage
 
 
@@ -189,7 +191,10 @@ class Table:
         token: str | None = None,
         expected_version: int | None = None,
     ) -> Snapshot:
-        """Make staged files one version, in the order given. Their files stay if this fails."""
+        """Make staged files one version, in the order given. Their files stay if this fails.
+
+        Committing the same files again changes nothing and returns the version that has them.
+        """
         from atio.table.writing import Intent
 
         with self._located():
@@ -222,12 +227,13 @@ class Table:
             Saying whether the version was expired or never there.
         """
         with self._located():
-            return self._snapshot(lookup.find(self._objects, self._state(), version, as_of))
+            return self._snapshot(self._find(version, as_of))
 
     def history(self, limit: int | None = None) -> list[Snapshot]:
         """The retained versions, newest first."""
         with self._located():
-            return [self._snapshot(s) for s in lookup.newest_first(self._objects, self._state(), limit)]
+            found = self._read(lambda state: list(lookup.newest_first(self._objects, state, limit)))
+            return [self._snapshot(model) for model in found]
 
     @property
     def version(self) -> int:
@@ -286,7 +292,7 @@ class Table:
             raise InputError(f"tag {name!r} looks like a version", hint=f"call it 'v{name}', for example")
         with self._located():
             check_words(message=message, tag=name)
-            wanted = lookup.find(self._objects, self._state(), version, None).version
+            wanted = self._find(version).version
             made = Tag(version=wanted, created=self._clock(), message=message)
             self._writer.amend("tag", SetTag(name, made, move))
 
@@ -300,18 +306,14 @@ class Table:
     def restore(self, version: int | str, *, message: str | None = None) -> Snapshot:
         """Make an older version's rows and columns the newest version. Nothing is copied."""
         with self._located():
-            old = lookup.find(self._objects, self._state(), version, None)
-            return self._snapshot(self._writer.restore(old, message))
+            return self._snapshot(self._writer.restore(version, message))
 
     def diff(self, old: int | str, new: int | str | None = None) -> Diff:
         """What changed between two versions (``new``: the newest by default)."""
         from atio.table.diff import diff
 
         with self._located():
-            state = self._state()
-            a = lookup.find(self._objects, state, old, None)
-            b = lookup.find(self._objects, state, new, None)
-            return diff(self._objects, a, b)
+            return self._read(lambda state: diff(self._objects, state, old, new))
 
     # -- maintenance -------------------------------------------------------------------------
 
@@ -404,12 +406,13 @@ class Table:
         return self._objects.storage.url
 
     def _state(self) -> State:
-        state = load_state(self._objects)
-        if state is None:
-            raise NotFoundError(
-                "there is no table here", hint="append() creates it; check the path if it should exist"
-            )
-        return state
+        return self._read(lambda state: state)
+
+    def _read(self, read: Callable[[State], T]) -> T:
+        return consistently(self._objects, read)
+
+    def _find(self, version: int | str | None, as_of: datetime | None = None) -> spec.Snapshot:
+        return self._read(lambda state: lookup.find(self._objects, state, version, as_of))
 
     def _snapshot(self, model: Any) -> Snapshot:
         return Snapshot(self._objects, self.url, model)

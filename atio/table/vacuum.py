@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from atio.commit.loop import Committer
-from atio.commit.state import State, load_state
-from atio.errors import InputError, NotFoundError
+from atio.commit.state import State, consistently, refuse_unknown_writes
+from atio.errors import InputError
 from atio.metadata.objects import Objects
 from atio.storage.base import Entry
 from atio.table.lookup import versions
@@ -17,7 +17,7 @@ from atio.table.reach import Reach, needed, pointer_files
 # Only names that atio gives: a user's own file in the folder is nobody's orphan.
 _OURS = re.compile(
     r"(data/[0-9a-f]{24,32}\.[a-z]+|(metadata|schemas)/[0-9a-f]{24}\.json"
-    r"|manifests/[0-9a-f]{24}\.parquet|\.current\.[^/]+\.tmp)"
+    r"|manifests/[0-9a-f]{24}\.parquet|\.(current|_SUCCESS)\.[^/]+\.tmp)"
 )
 
 
@@ -35,16 +35,14 @@ def vacuum(committer: Committer, older_than: timedelta, *, dry_run: bool) -> Vac
     if not isinstance(older_than, timedelta) or older_than < timedelta(0):
         raise InputError(f"older_than is a timedelta that is not negative, not {older_than!r}")
     objects = committer.objects
-    state = load_state(objects)
-    if state is None:
-        raise NotFoundError("there is no table here")
     oldest = committer.clock() / 1e6 - older_than.total_seconds()
     # The listing comes first: what is written after it is not in it, and whether its writer has
     # committed or still runs is asked afterwards.
+    consistently(objects, lambda state: refuse_unknown_writes(state.pointer))
     found = [
         e for folder in ("data", "metadata", "manifests", "schemas") for e in objects.storage.list(folder)
     ] + [e for e in objects.storage.list("") if "/" not in e.path]
-    kept = needed(objects, state)
+    state, kept = consistently(objects, lambda state: (state, needed(objects, state)))
     suspects = [e for e in found if e.path not in kept and e.modified <= oldest and _OURS.fullmatch(e.path)]
     running = tuple(objects.storage.live_leases())
     suspects = [e for e in suspects if not _of_live_writer(e, running)]
@@ -63,10 +61,12 @@ def _of_live_writer(entry: Entry, running: tuple[str, ...]) -> bool:
 
 
 def _still_unneeded(objects: Objects, then: State, suspects: list[Entry]) -> list[Entry]:
-    now = load_state(objects)
-    if now is None or now.token == then.token:
-        return suspects
-    reach = Reach(objects)
-    reach.add(line for line in versions(objects, now) if line.version > then.version)
-    kept = {*reach.sizes, *pointer_files(now.pointer)}
+    def added(now: State) -> set[str]:
+        if now.token == then.token:
+            return set()
+        reach = Reach(objects)
+        reach.add(line for line in versions(objects, now) if line.version > then.version)
+        return {*reach.sizes, *pointer_files(now.pointer)}
+
+    kept = consistently(objects, added)
     return [e for e in suspects if e.path not in kept]

@@ -48,6 +48,19 @@ class Report:
 
 def verify(objects: Objects, *, deep: bool) -> Report:
     """See ``Table.verify``."""
+    while True:
+        report, token = _verified(objects, deep=deep)
+        if report.ok or token == _token(objects):
+            return report
+        # Others commit and expire: what is missing may belong to no version any more.
+
+
+def _token(objects: Objects) -> str | None:
+    value = objects.storage.load(POINTER)
+    return value.token if value else None
+
+
+def _verified(objects: Objects, *, deep: bool) -> tuple[Report, str]:
     check = Check(Objects(objects.storage), deep=deep)  # A new cache: what was read before may differ now.
     value = objects.storage.load(POINTER)
     if value is None:
@@ -63,7 +76,7 @@ def verify(objects: Objects, *, deep: bool) -> Report:
     check.bytes += len(value.data)
     for line in lines:
         check.version(line)
-    return check.report(len(lines))
+    return check.report(len(lines)), value.token
 
 
 class Check:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 
 from atio.commit.build import Request
 from atio.commit.changes import AddFiles, Change, CreateTable, ReplaceAll, Restore
 from atio.commit.loop import Committer, Outcome, RetryPolicy
-from atio.commit.state import State, load_schema, load_state
+from atio.commit.state import State, consistently, load_schema, load_state
 from atio.errors import AtioError, ConflictError, InputError, OutcomeUnknownError
 from atio.frames import Incoming, incoming
-from atio.metadata.objects import Objects
+from atio.metadata.objects import Objects, digest
 from atio.model.base import new_id
 from atio.model.snapshot import Snapshot
 from atio.schema.fit import Fitter
@@ -20,6 +21,7 @@ from atio.table import lookup, properties
 from atio.table.datafiles import discard
 from atio.table.merge import MergeTiny
 from atio.table.present import StillThere
+from atio.table.scan import live_files
 from atio.table.stage import Staged, stage
 
 _RESTAGES = 5
@@ -67,7 +69,7 @@ class Writer:
     def _write_once(self, source: Incoming, intent: Intent) -> Snapshot:
         state = load_state(self._objects)
         if state is not None and intent.token is not None:
-            known = self.committer.version_of(intent.token, state)
+            known = consistently(self._objects, partial(self.committer.version_of, intent.token))
             if known is not None:
                 return self._result(Outcome(state, known))
         # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
@@ -86,8 +88,14 @@ class Writer:
             if lease is not None:
                 lease.release()
         if outcome.replayed is not None:
-            discard(self._objects.storage, staged.files)
+            self._discard_unused(staged, self._result(outcome), outcome.replayed)
         return self._result(outcome)
+
+    def _discard_unused(self, staged: Staged, made: Snapshot, replayed: int) -> None:
+        """Remove files of a repeated write, unless it was this very write that had landed."""
+        if made.version == replayed:
+            used = {file.path for file in (*live_files(self._objects, made), *made.changes.merged)}
+            discard(self._objects.storage, [file for file in staged.files if file.path not in used])
 
     def stage(self, data: object, *, overwrite: bool) -> Staged:
         """Write data files only."""
@@ -101,6 +109,10 @@ class Writer:
         """Commit data files that were staged; they stay if this fails."""
         if not staged:
             raise InputError("nothing was staged", hint="pass the results of stage()")
+        if intent.token is None:
+            # Committing the same files again, after an unknown outcome, must not add their rows twice.
+            names = "\n".join(file.path for one in staged for file in one.files)
+            intent.token = f"staged:{digest(names.encode())}" if names else None
         request = self._request(load_state(self._objects), staged, intent)
         return self._result(self.committer.commit(request))
 
@@ -131,10 +143,12 @@ class Writer:
 
     def _result(self, outcome: Outcome) -> Snapshot:
         """The version that was made; for a token whose version was expired since, the newest."""
-        state, replayed = outcome.state, outcome.replayed
-        if replayed is not None and replayed != state.version:
-            return lookup.retained(self._objects, state, replayed) or state.snapshot
-        return state.snapshot
+        replayed = outcome.replayed
+        if replayed is None:
+            return outcome.state.snapshot
+        return consistently(
+            self._objects, lambda state: lookup.retained(self._objects, state, replayed) or state.snapshot
+        )
 
     # -- everything else ---------------------------------------------------------------------
 
@@ -148,10 +162,15 @@ class Writer:
         change = CreateTable(fitter.schema(), chosen)
         self.committer.commit(Request("create", (change,), first_version=0, must_exist=False))
 
-    def restore(self, old: Snapshot, message: str | None) -> Snapshot:
+    def restore(self, version: int | str, message: str | None) -> Snapshot:
         """Commit the content of an older version."""
         check_words(message=message)
-        change = Restore(old, load_schema(self._objects, old.schema_ref))
+
+        def change_to_make(state: State) -> Restore:
+            old = lookup.find(self._objects, state, version, None)
+            return Restore(old, load_schema(self._objects, old.schema_ref))
+
+        change = consistently(self._objects, change_to_make)
         return self.committer.commit(Request("restore", (change,), message=message)).state.snapshot
 
     def amend(self, operation: str, change: Change) -> None:

@@ -1,5 +1,5 @@
 """Frames alone: what goes in comes out; what cannot is refused by name."""
-# ruff: noqa: DTZ001 — datetimes without a zone are what is tested
+
 
 from __future__ import annotations
 

@@ -488,6 +488,27 @@ def test_expire_keeps_what_is_young(table: Table) -> None:
             table.expire(**bad)  # type: ignore[arg-type]
 
 
+def test_a_version_that_is_expired_while_it_is_read_says_so(table: Table) -> None:
+    table.append(frame(0))
+    old = table.snapshot()
+    table.overwrite(frame(3))
+    table.expire(timedelta(0), keep_last=1)
+    with pytest.raises(VersionNotFoundError, match="expired while it was read"):
+        old.to_arrow()
+
+
+def test_the_time_of_an_expired_version_is_not_answered_with_another(table: Table) -> None:
+    for i in range(4):
+        table.append(frame(i))
+    times = [table.snapshot(version).time for version in (1, 2, 3)]
+    table.tag("first", 1)
+    table.expire(timedelta(0), keep_last=1)
+    assert table.snapshot(as_of=times[0]).version == 1
+    for time in times[1:]:
+        with pytest.raises(VersionNotFoundError, match="may be one that was expired"):
+            table.snapshot(as_of=time)
+
+
 def test_properties(table: Table) -> None:
     table.append(frame(0))
     table.set_properties({"user.owner": "me", "parquet.compression": "zstd"})
