@@ -17,6 +17,7 @@ Unions and dictionaries of nested values are refused.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -50,6 +51,7 @@ _ROW_GROUP_BYTES = 2**28
 # Below, a file is encoded in memory and handed over in one piece.
 _SMALL_BYTES = 2**22
 # Below, starting threads costs more than it saves.
+_PROCESSORS = os.cpu_count() or 1
 _THREADED_BYTES = 2**20
 # Below, Parquet's dictionaries make files larger and slower (to write and to read), and the page index
 # (other engines use it) has nothing to skip.
@@ -373,6 +375,8 @@ class ParquetFormat(Format):
             # A whole file was hashed by the caller; of a part, the pages' checksums vouch.
             reader = _new_reader(file, plan, verify=columns is not None)
             if positions is None:
+                if threads and reader.metadata.num_row_groups > 1 and _PROCESSORS > 1:
+                    return plan.decode(_in_parallel(source, plan, reader.metadata), None)
                 return plan.decode(_read(reader, plan, None, threads=threads), None)
             order = sorted(set(positions))
             leaves = [leaf for i in order for leaf in plan.spans[i]]
@@ -412,6 +416,19 @@ def _read(reader: Any, plan: _ParquetPlan, leaves: list[int] | None, *, threads:
     return pa.concat_tables([reader.read_row_groups([i], leaves, use_threads=threads) for i in range(groups)])
 
 
+def _in_parallel(source: pa.Buffer | str, plan: _ParquetPlan, metadata: Any) -> pa.Table:
+    """Every row group by a thread of its own: fewer hand-offs than Arrow's column by column."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def group(number: int) -> pa.Table:
+        with opened(source) as file:
+            reader = _new_reader(file, plan, verify=False, metadata=metadata)
+            return reader.read_row_groups([number], None, use_threads=False)
+
+    with ThreadPoolExecutor(min(metadata.num_row_groups, _PROCESSORS)) as pool:
+        return pa.concat_tables(list(pool.map(group, range(metadata.num_row_groups))))
+
+
 def _iterate(reader: Any, leaves: list[int], rows: int) -> Iterator[pa.Table]:
     total, groups = reader.metadata.num_rows, reader.metadata.num_row_groups
     if not leaves:
@@ -429,16 +446,18 @@ def _iterate(reader: Any, leaves: list[int], rows: int) -> Iterator[pa.Table]:
 # it has not, they serve.
 
 
-def _new_reader(file: pa.NativeFile, plan: _ParquetPlan, *, verify: bool) -> Any:
+def _new_reader(file: pa.NativeFile, plan: _ParquetPlan, *, verify: bool, metadata: Any = None) -> Any:
     try:
         from pyarrow._parquet import ParquetReader
 
         reader = ParquetReader()
-        reader.open(file, pre_buffer=False, page_checksum_verification=verify)
+        reader.open(file, pre_buffer=False, page_checksum_verification=verify, metadata=metadata)
     except (ImportError, TypeError):
         import pyarrow.parquet as pq
 
-        reader = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=verify).reader
+        reader = pq.ParquetFile(
+            file, metadata=metadata, pre_buffer=False, page_checksum_verification=verify
+        ).reader
     if reader.metadata.num_columns != plan.columns:
         message = f"holds {reader.metadata.num_columns} leaf columns, not {plan.columns}"
         raise DamagedError(f"cannot be decoded as parquet: {message}")

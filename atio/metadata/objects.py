@@ -86,7 +86,7 @@ class Objects:
         if ref.size > MAX_METADATA:
             raise DamagedError(f"{ref.path} is said to have {ref.size} bytes", file=ref.path)
         try:
-            data = self.storage.read(ref.path)
+            data = self.storage.read(ref.path, 0, ref.size + 1)  # However long the file is by now.
         except NotFoundError:
             raise missing(ref) from None
         check(ref, data)

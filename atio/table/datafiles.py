@@ -260,8 +260,9 @@ def read_file(
     if not columns:
         return rows_only(file.rows)
     try:
+        chosen = None if list(columns) == schema.names else columns
         source = _verified(storage, file, partial=len(columns) < len(schema))
-        table = get_format(file.format).read(source, schema, columns, threads=threads)
+        table = get_format(file.format).read(source, schema, chosen, threads=threads)
     except AtioError as error:
         raise error.at(file=file.path) from error.__cause__
     if table.num_rows != file.rows:
@@ -279,8 +280,9 @@ def read_batches(
         return
     found = 0
     try:
+        chosen = None if list(columns) == schema.names else columns
         source = _verified(storage, file, partial=len(columns) < len(schema))
-        for table in get_format(file.format).batches(source, schema, columns, rows=rows):
+        for table in get_format(file.format).batches(source, schema, chosen, rows=rows):
             found += table.num_rows
             yield table
     except AtioError as error:
@@ -304,7 +306,7 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
                 _check_footer(storage, file, ref)
                 return path
             return _mapped(path, ref)
-        data = storage.read(file.path)
+        data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
     except NotFoundError:
         raise missing(ref) from None
     check(ref, memoryview(data))
