@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("atio.storage.conformance")
-
-from atio.storage import LocalStorage, MemoryStorage, Storage  # noqa: E402
-from atio.storage.conformance import StorageConformance  # noqa: E402
+from atio.storage import LocalStorage, MemoryStorage, Storage
+from atio.storage.conformance import StorageConformance
 
 
 class TestLocal(StorageConformance):

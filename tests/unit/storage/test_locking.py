@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -381,3 +382,28 @@ def test_looking_makes_nothing(root: Path) -> None:
     with pytest.raises(ConflictError):
         LocalStorage(root / "other").swap("current", b"x", "token")
     assert not (root / "current").exists()
+
+
+def test_waiting_in_the_queue_ends_in_time_and_leaves_nothing(tmp_path: Path) -> None:
+    """By the real clock the system's own queue is used; who gives up must not get the lock later."""
+    holder, other = LocalStorage(tmp_path), LocalStorage(tmp_path, lock_timeout=0.05)
+    with holder.exclusive(), ThreadPoolExecutor(1) as pool:
+        with pytest.raises(LockTimeoutError, match="0.05 s"):
+            pool.submit(lambda: other.exclusive().__enter__()).result()
+    for _ in range(20):
+        with other.exclusive():
+            pass
+
+
+def test_everyone_in_the_queue_gets_a_turn(tmp_path: Path) -> None:
+    turns = []
+
+    def work(number: int) -> None:
+        storage = LocalStorage(tmp_path)
+        for _ in range(20):
+            with storage.exclusive():
+                turns.append(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert sorted(turns) == sorted([*range(8)] * 20)
