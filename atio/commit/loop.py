@@ -10,10 +10,18 @@ import msgspec
 
 from atio.commit.build import Request, next_state
 from atio.commit.state import POINTER, State, decode_pointer, load_state, refuse_unknown_writes
-from atio.errors import AtioError, ConflictError, NotFoundError, OutcomeUnknownError, ResponseLostError
+from atio.errors import (
+    AtioError,
+    ConflictError,
+    DamagedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ResponseLostError,
+)
 from atio.metadata import history
 from atio.metadata.objects import Objects
 from atio.model.pointer import Pointer, Version
+from atio.model.snapshot import Snapshot
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -65,6 +73,8 @@ class Committer(msgspec.Struct, frozen=True):
                 base = load_state(self.objects)
                 if base is not None:
                     refuse_unknown_writes(base.pointer)
+                elif not request.must_exist:
+                    _refuse_to_start_over(self.objects)
                 if base is not None and request.token is not None:
                     known = self.version_of(request.token, base)
                     if known is not None:
@@ -145,6 +155,24 @@ class Committer(msgspec.Struct, frozen=True):
         if found.snapshot.version > mine.snapshot.version:
             line = history.find(self.objects, found.history, mine.snapshot.version)
         return None if line is None else line.id == mine.snapshot.id
+
+
+def _refuse_to_start_over(objects: Objects) -> None:
+    """Raise if there was a table whose pointer was lost: a new one would bury its versions.
+
+    A first version without a pointer is nothing but a writer that died.
+    """
+    for entry in objects.storage.list("metadata"):
+        try:
+            found = Snapshot.decode(objects.storage.read(entry.path))
+        except (NotFoundError, ValueError):
+            continue
+        if found.parent is not None and objects.storage.load(POINTER) is None:
+            raise DamagedError(
+                "the pointer is missing, and there are versions of a table",
+                file=POINTER,
+                hint="repair() returns to the newest intact version",
+            )
 
 
 def _check_requirements(request: Request, base: State | None) -> None:

@@ -27,6 +27,8 @@ _FIXED = pa.schema(
         pa.field("footer_hash", pa.string()),
     ]
 )
+_LEAST = 10
+"""Bytes that an entry takes however well it is compressed: its random name alone is 96 bits."""
 _SUFFIXES = (".lower", ".upper", ".nulls", ".nans")
 
 
@@ -102,8 +104,12 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
 
 
 def decode(data: bytes) -> tuple[DataFile, ...]:
+    """The entries; ``ValueError`` if ``data`` is not what ``encode`` makes."""
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows * _LEAST > len(data):
+            raise ValueError(f"{len(data)} bytes cannot hold {file.metadata.num_rows} entries")
+        table = file.read(use_threads=False)
         fixed = table.select(_FIXED.names).cast(_FIXED).to_pydict()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ValueError(f"not a manifest: {error}") from error

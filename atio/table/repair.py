@@ -51,19 +51,19 @@ def repair(committer: Committer, *, dry_run: bool) -> Repaired:
         pointer = _readable(value)
         found = _Found(objects, pointer)
         intact, lost = found.split()
-        if not intact:
+        newest, content = found.newest, found.readable(intact, lost)
+        if content is None:
             raise DamagedError(
                 "no version is intact", hint="restore the folder from a backup; verify() names the damage"
             )
-        newest, content = found.newest, intact[-1]
         if pointer is not None and not lost and not found.damaged_index:
             return Repaired(newest.version, newest.version, (), changed=False, dry_run=dry_run)
-        version = newest.version if content == newest else newest.version + 1
+        version = newest.version if newest in intact else newest.version + 1
         result = Repaired(
             version, content.version, tuple(line.version for line in lost), changed=True, dry_run=dry_run
         )
         if not dry_run:
-            data = found.pointer(intact, version, committer.clock()).encode()
+            data = found.pointer(intact, content, version, committer.clock()).encode()
             objects.storage.swap(POINTER, data, value.token if value else None)
     return result
 
@@ -107,6 +107,11 @@ class _Found:
             (intact if self._check.version(line) else lost).append(line)
         return intact, lost
 
+    def readable(self, intact: list[Version], lost: list[Version]) -> Version | None:
+        """The newest version whose rows are whole, even if the files that tell what it added are not."""
+        rows = [line for line in lost if self._check.version(line, rows_only=True)]
+        return max([*intact[-1:], *rows[-1:]], default=None)
+
     def _scattered(self) -> Iterator[Version]:
         """One snapshot file for every version number, whichever the newest ones descend from."""
         by_version: dict[int, list[tuple[Version, Snapshot]]] = {}
@@ -147,11 +152,9 @@ class _Found:
 
     # -- the new pointer ---------------------------------------------------------------------
 
-    def pointer(self, intact: list[Version], version: int, now: int) -> Pointer:
-        *older, content = intact
+    def pointer(self, intact: list[Version], content: Version, version: int, now: int) -> Pointer:
         line = content if content.version == version else self._again(content, version, now)
-        if line is not content:
-            older = intact
+        older = [known for known in intact if known != line]
         schemas = [s for _, data in self._files("schemas") if (s := _schema(data))]
         old = self._old
         return Pointer(
@@ -163,11 +166,11 @@ class _Found:
             catalog=self._catalog(),
             history=history.rebuild(self._objects, older),
             tokens=self._tokens(
-                older, {line.version for line in self._lines} - {line.version for line in intact}
+                [*older, *([] if content in (line, *older) else [content])], up_to=content.version
             ),
             last_schema_id=max([old.last_schema_id if old else 0, *(s.spec.id for s in schemas)]),
             last_field_id=max([old.last_field_id if old else 0, *(s.largest_field_id for s in schemas)]),
-            first_version=old.first_version if old else min(1, intact[0].version),
+            first_version=old.first_version if old else min(1, self._lines[0].version),
         )
 
     def _again(self, content: Version, version: int, now: int) -> Version:
@@ -207,19 +210,20 @@ class _Found:
             found.append((catalog.time, Ref(path=path, size=len(data), hash=digest(data))))
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
-    def _tokens(self, older: list[Version], lost: set[int]) -> Tokens:
-        """Tokens of older versions, but not of those whose rows are given up."""
+    def _tokens(self, older: list[Version], *, up_to: int) -> Tokens:
+        """Tokens of older versions; those after ``up_to`` have their rows given up."""
         found: dict[int, Token] = {}
         if self._old is not None:
-            with suppress(AtioError):
+            with suppress(DamagedError):
                 found = {t.version: t for t in history.all_tokens(self._objects, self._old.tokens)}
         for line in older:
             token = self._objects.get(line.ref, Snapshot).token
             if token is not None:
                 found[line.version] = Token(token, line.version)
         tokens = Tokens()
-        for version in sorted(found.keys() - lost):
-            tokens = history.push_token(self._objects, tokens, found[version])
+        for version in sorted(found):
+            if version <= up_to:
+                tokens = history.push_token(self._objects, tokens, found[version])
         return tokens
 
 

@@ -116,8 +116,8 @@ class Check:
             self._get(pointer.catalog, Catalog, ())
         return [*lines, *pointer.history.tail, pointer.snapshot]
 
-    def version(self, line: Version) -> bool:
-        """Check all that one version needs."""
+    def version(self, line: Version, *, rows_only: bool = False) -> bool:
+        """Check all that one version needs; ``rows_only``: to read its rows, not what it added to them."""
         concerned = (line.version,)
         snapshot = self._get(line.ref, Snapshot, concerned)
         if snapshot is None:
@@ -128,7 +128,7 @@ class Check:
             whole = False
         for ref in snapshot.schemas:
             whole &= self._try(ref, partial(load_schema, self._objects, ref), concerned)
-        files = list(snapshot.files) + list(snapshot.changes.merged)
+        files = list(snapshot.files) + ([] if rows_only else list(snapshot.changes.merged))
         for manifest in snapshot.manifests:
             if self._try(manifest, partial(manifests.read, self._objects, manifest), concerned):
                 files.extend(manifests.live(self._objects, manifest))

@@ -1,6 +1,5 @@
 """The frames that must come back as they went in: built anew for every test, by name."""
 
-
 from __future__ import annotations
 
 from collections.abc import Callable

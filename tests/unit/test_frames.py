@@ -1,6 +1,5 @@
 """Frames alone: what goes in comes out; what cannot is refused by name."""
 
-
 from __future__ import annotations
 
 import gc

@@ -1,0 +1,206 @@
+"""One process that carries out commands: JSON lines in, JSON lines out. Started by conftest.py."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from atio import Table
+from atio.errors import AtioError, ConflictError, VersionNotFoundError
+
+
+def opened(path: str) -> Table:
+    return Table.open(path, durable=False)
+
+
+def append(path: str, who: int, count: int) -> list[list[int]]:
+    """Append ``count`` times two rows; returns [version, sequence number] of each."""
+    table = opened(path)
+    made = []
+    for number in range(count):
+        found = table.append(pa.table({"who": [who, who], "number": [number, number], "half": [0, 1]}))
+        assert found.rows % 2 == 0
+        made.append([found.version, number])
+    return made
+
+
+def first_append(path: str, who: int, count: int) -> list[int]:
+    """The first writes of ``count`` tables, which other processes create at the same time."""
+    found = []
+    for number in range(count):
+        found.append(opened(f"{path}{number}").append(pa.table({"who": [who], "name": [f"w{who}"]})).version)
+    return found
+
+
+def create(path: str, who: int, count: int) -> list[bool]:
+    """``Table.create`` on each: whether this process was the one."""
+    made = []
+    for number in range(count):
+        try:
+            Table.create(
+                f"{path}{number}",
+                pa.schema({"who": pa.int64()}),
+                properties={"user.who": str(who)},
+                durable=False,
+            )
+        except AtioError as error:
+            assert error.kind == "exists", error
+            made.append(False)
+        else:
+            made.append(True)
+    return made
+
+
+def categories(path: str, who: int, count: int) -> list[list[Any]]:
+    """Append frames whose categories nobody else has."""
+    table = opened(path)
+    made = []
+    for number in range(count):
+        words = [f"p{who}n{number}", "common", f"p{who}"]
+        found = table.append(pd.DataFrame({"who": who, "word": pd.Categorical(words)}))
+        made.append([found.version, words])
+    return made
+
+
+def promotions(path: str, who: int, count: int) -> list[int]:
+    """Append to a table of all-null columns, each of which some process fills first."""
+    table = opened(path)
+    made = []
+    for number in range(count):
+        column = f"c{(who + number) % 4}"
+        row = {"who": [who], "number": [number]} | {f"c{i}": pa.nulls(1) for i in range(4)}
+        row[column] = pa.array([who * 1000 + number])
+        made.append(table.append(pa.table(row)).version)
+    return made
+
+
+def increment(path: str, who: int, count: int) -> int:
+    """A counter that is only ever read, increased and swapped; returns how often that was in vain."""
+    table = opened(path)
+    in_vain = 0
+    for _ in range(count):
+        while True:
+            found = table.snapshot()
+            value = found.to_arrow()["value"][0].as_py()
+            try:
+                table.overwrite(pa.table({"value": [value + 1]}), expected_version=found.version)
+            except ConflictError:
+                in_vain += 1
+            else:
+                break
+    return in_vain
+
+
+def tokens(path: str, who: int, count: int) -> list[int]:
+    """All processes use the same tokens: one of them makes each version."""
+    table = opened(path)
+    return [
+        table.append(pa.table({"who": [who], "job": [number]}), token=f"job-{number}").version
+        for number in range(count)
+    ]
+
+
+def _until(stop: str) -> Any:
+    path, turn = Path(stop), 0
+    while not path.exists():
+        yield turn
+        turn += 1
+
+
+def expire_for_long(path: str, stop: str) -> int:
+    table = opened(path)
+    return sum(len(table.expire(timedelta(0), 1 + turn % 3).versions) for turn in _until(stop))
+
+
+def vacuum_for_long(path: str, stop: str) -> int:
+    table = opened(path)
+    turns = 0
+    for _ in _until(stop):
+        table.vacuum(timedelta(0))
+        turns += 1
+    return turns
+
+
+def tag_for_long(path: str, stop: str, who: int) -> int:
+    """Tag the newest version, read it by the tag, move on. What is tagged must be there."""
+    table = opened(path)
+    turns = 0
+    for turn in _until(stop):
+        name = f"t{who}-{turn % 3}"
+        try:
+            table.tag(name, table.snapshot().version, move=True)
+        except VersionNotFoundError as error:
+            assert "gone" in error.message, error  # Expired before it could be tagged.
+            continue
+        found = table.snapshot(name)
+        first = found.to_arrow()
+        assert first.num_rows == found.rows
+        assert table.snapshot(found.version).to_arrow() == first
+        turns += 1
+    return turns
+
+
+def restore_for_long(path: str, stop: str) -> int:
+    table = opened(path)
+    turns = 0
+    for _ in _until(stop):
+        table.restore("keep")
+        turns += 1
+    return turns
+
+
+def read_for_long(path: str, stop: str) -> int:
+    """The newest version at any time, the tagged one, and the history: none of them may fail."""
+    expected = opened(path).snapshot("keep").to_arrow()
+    old = opened(path).snapshot("keep")
+    turns = 0
+    for turn in _until(stop):
+        table = opened(path)  # Without caches.
+        assert table.snapshot("keep").to_arrow() == expected
+        assert old.to_arrow() == expected
+        assert table.snapshot().version >= 1
+        assert [s.version for s in table.history()]
+        if turn % 5 == 0:
+            report = table.verify(deep=False)
+            assert report.ok, report
+            table.expire(timedelta(0), dry_run=True)
+            table.vacuum(timedelta(0), dry_run=True)
+        turns += 1
+    return turns
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    f.__name__: f
+    for f in (
+        append, first_append, create, categories, promotions, increment, tokens, expire_for_long,
+        vacuum_for_long, tag_for_long, restore_for_long, read_for_long,
+    )
+}  # fmt: skip
+
+
+def _say(answer: Any) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    _say("ready")
+    for line in sys.stdin:
+        command, arguments = json.loads(line)
+        try:
+            answer = {"result": COMMANDS[command](**arguments)}
+        except BaseException:
+            answer = {"error": traceback.format_exc()}
+        _say(answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Writers are killed at any moment; what they had acknowledged is there, whole, and nobody waits for them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atio import Table
+from atio.storage import LocalStorage
+from tests.crash.victim import frame
+from tests.support.tables import listing, required
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="victims are forked")
+
+
+class Victims:
+    """Starts a writer, reads what it acknowledges, kills it."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, "-W", "error", str(Path(__file__).with_name("victim.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def _line(self) -> Any:
+        assert self._parent.stdout is not None
+        return json.loads(self._parent.stdout.readline())
+
+    def kill_one(self, path: Path, turn: int, after: int, pause: float, *, durable: bool) -> list[list[Any]]:
+        """Kill a writer ``pause`` seconds after its acknowledgement number ``after``; returns all of them."""
+        assert self._parent.stdin is not None
+        self._parent.stdin.write(json.dumps([str(path), turn, durable]).encode() + b"\n")
+        self._parent.stdin.flush()
+        acknowledged: list[list[Any]] = []
+        pid = None
+        while pid is None or len(acknowledged) < after:
+            line = self._line()
+            if isinstance(line, dict):
+                assert "pid" in line, line
+                pid = line["pid"]
+            else:
+                acknowledged.append(line)
+        time.sleep(pause)  # The moment of death is to be any: this is the attack, not a wait for luck.
+        os.kill(pid, signal.SIGKILL)
+        while isinstance(line := self._line(), list):
+            acknowledged.append(line)
+        assert line == {"signal": -signal.SIGKILL}
+        return acknowledged
+
+    def end(self) -> None:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.close()
+        self._parent.wait(timeout=10)
+        self._parent.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def victims() -> Iterator[Victims]:
+    made = Victims()
+    yield made
+    made.end()
+
+
+class Expected:
+    """The rows of every version, by what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[tuple[int, int, int]]] = [[]]
+
+    @property
+    def version(self) -> int:
+        return len(self.rows) - 1
+
+    def add(self, operation: str, turn: int, number: int) -> None:
+        new = [(turn, number, part) for part in range(3)]
+        self.rows.append(new if operation == "overwrite" else self.rows[-1] + new)
+
+
+def rows(snapshot: Any) -> list[tuple[int, int, int]]:
+    found = snapshot.to_arrow()
+    return list(zip(*(found[name].to_pylist() for name in ("turn", "number", "part")), strict=True))
+
+
+def attack(victims: Victims, path: Path, kills: int, seed: int, *, durable: bool) -> None:
+    chance = random.Random(seed)
+    expected = Expected()
+    for turn in range(kills):
+        told = victims.kill_one(path, turn, chance.randrange(4), chance.random() * 0.012, durable=durable)
+        for version, operation, *row in told:
+            assert version == expected.version + 1
+            expected.add(operation, *row)
+        if not Table.exists(path):
+            assert not told
+            continue
+        check(path, expected, turn, len(told), durable=durable)
+
+
+def check(path: Path, expected: Expected, turn: int, number: int, *, durable: bool) -> None:
+    table = Table(LocalStorage(path, durable=durable, lock_timeout=1.0))
+    if table.version == expected.version + 1:
+        # Landed, and killed before it could tell: all of it is there.
+        expected.add("overwrite" if number % 5 == 4 else "append", turn, number)
+    history = [s.version for s in table.history()]
+    assert history == list(range(expected.version, expected.version - len(history), -1))
+    assert len(history) >= min(4, expected.version)
+    for version in history:
+        assert rows(table.snapshot(version)) == expected.rows[version]
+    report = table.verify()
+    assert report.ok, report
+    started = time.monotonic()
+    made = table.append(frame(turn, -1))
+    assert time.monotonic() - started < 1, "the dead writer's lock outlived it"
+    expected.add("append", turn, -1)
+    assert made.version == expected.version
+    assert rows(made) == expected.rows[-1]
+    table.vacuum(timedelta(0))
+    assert listing(LocalStorage(path)) == required(LocalStorage(path))
+
+
+def test_kills_at_any_moment(victims: Victims, tmp_path: Path) -> None:
+    attack(victims, tmp_path / "t", 120, seed=1, durable=False)
+
+
+def test_kills_between_syncs(victims: Victims, tmp_path: Path) -> None:
+    """The same with durable writes, which die in other places."""
+    attack(victims, tmp_path / "t", 40, seed=2, durable=True)
+
+
+def test_kills_of_the_first_write(victims: Victims, tmp_path: Path) -> None:
+    """A table is there, or it is not; the next writer does not care."""
+    chance = random.Random(3)
+    for turn in range(20):
+        path = tmp_path / f"t{turn}"
+        told = victims.kill_one(path, turn, 0, chance.random() * 0.01, durable=True)
+        expected = Expected()
+        for _, operation, *row in told:
+            expected.add(operation, *row)
+        if Table.exists(path):
+            check(path, expected, turn, len(told), durable=False)
+        else:
+            assert not told
+            assert Table.open(path, durable=False).append(frame(0, 0)).version == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 14))
+def test_many_kills(victims: Victims, tmp_path: Path, seed: int) -> None:
+    attack(victims, tmp_path / "t", 150, seed, durable=seed % 2 == 0)

@@ -1,0 +1,98 @@
+"""What a table should be: plain lists, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One version: everything that a user may ask about it."""
+
+    version: int
+    time: int
+    operation: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    added: int
+    """Rows that were ever added, up to this version."""
+    removed: int
+    appends: int
+    """Appends that the files of this version can come from: what bounds their number."""
+
+
+@dataclass
+class Model:
+    """Versions, tags and tokens of one table."""
+
+    lines: list[Line] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    tags: dict[str, int] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> Line:
+        return self.lines[-1]
+
+    @property
+    def version(self) -> int:
+        return self.newest.version if self.lines else 0
+
+    @property
+    def retained(self) -> list[Line]:
+        return [line for line in self.lines if line.version not in self.gone]
+
+    def line(self, version: int) -> Line:
+        return self.lines[version - 1]
+
+    def at(self, time: int) -> Line | None:
+        """The version that was the newest at ``time``; None before the first."""
+        return max((x for x in self.lines if x.time <= time), key=lambda x: x.time, default=None)
+
+    # -- writes ------------------------------------------------------------------------------
+
+    def append(self, now: int, rows: list[Row], columns: tuple[str, ...]) -> None:
+        if not self.lines:
+            self._push(now, "append", columns, tuple(rows), len(rows), 0, 1)
+            return
+        old = self.newest
+        filled = tuple({name: row.get(name) for name in old.columns} for row in rows)
+        self._push(now, "append", old.columns, old.rows + filled, len(rows), 0, old.appends + 1)
+
+    def overwrite(self, now: int, rows: list[Row], columns: tuple[str, ...]) -> None:
+        lost = len(self.newest.rows) if self.lines else 0
+        self._push(now, "overwrite", columns, tuple(rows), len(rows), lost, 1)
+
+    def restore(self, now: int, version: int) -> None:
+        old = self.line(version)
+        self._push(now, "restore", old.columns, old.rows, len(old.rows), len(self.newest.rows), old.appends)
+
+    def _push(
+        self, now: int, operation: str, columns: tuple[str, ...], rows: tuple[Row, ...],
+        added: int, removed: int, appends: int,
+    ) -> None:  # fmt: skip
+        before = self.newest if self.lines else None
+        self.lines.append(
+            Line(
+                version=self.version + 1,
+                time=max(now, before.time + 1) if before else now,
+                operation=operation,
+                columns=columns,
+                rows=rows,
+                added=(before.added if before else 0) + added,
+                removed=(before.removed if before else 0) + removed,
+                appends=appends,
+            )
+        )
+
+    # -- forgetting --------------------------------------------------------------------------
+
+    def to_forget(self, moment: int, keep_last: int) -> tuple[int, ...]:
+        tagged = set(self.tags.values())
+        return tuple(
+            x.version for x in self.retained[:-keep_last] if x.time <= moment and x.version not in tagged
+        )
