@@ -42,7 +42,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff format .
 
 docs: $(STAMP)  ## Build the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 matrix: $(STAMP)  ## Print the matrix of types that come back exactly
 	@$(BIN)/python -m tests.fidelity

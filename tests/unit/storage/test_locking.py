@@ -387,9 +387,12 @@ def test_looking_makes_nothing(root: Path) -> None:
 def test_waiting_in_the_queue_ends_in_time_and_leaves_nothing(tmp_path: Path) -> None:
     """By the real clock the system's own queue is used; who gives up must not get the lock later."""
     holder, other = LocalStorage(tmp_path), LocalStorage(tmp_path, lock_timeout=0.05)
-    with holder.exclusive(), ThreadPoolExecutor(1) as pool:
-        with pytest.raises(LockTimeoutError, match=r"0\.05 s"):
-            pool.submit(lambda: other.exclusive().__enter__()).result()
+    with (
+        holder.exclusive(),
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(LockTimeoutError, match=r"0\.05 s"),
+    ):
+        pool.submit(lambda: other.exclusive().__enter__()).result()
     for _ in range(20):
         with other.exclusive():
             pass
