@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from atio.errors import DamagedError
 from atio.metadata.objects import Objects
@@ -96,6 +95,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
             known = [None if pa.types.is_null(kind) else scalars.decode(v, kind) for v in values]
             array = pa.array(known, kind)
             table = table.append_column(pa.field(f"{identity}{suffix}", kind), array)
+    import pyarrow.parquet as pq  # brings file systems and TLS along: not for those who need no manifest
+
     sink = pa.BufferOutputStream()
     pq.write_table(
         table, sink, compression="zstd", write_statistics=False, store_schema=False, use_dictionary=False
@@ -105,6 +106,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
 
 def decode(data: bytes) -> tuple[DataFile, ...]:
     """The entries; ``ValueError`` if ``data`` is not what ``encode`` makes."""
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         if file.metadata.num_rows * _LEAST > len(data):
