@@ -73,6 +73,20 @@ class AtioError(Exception):
         return self
 
 
+class Located:
+    """Fills in where it was in errors that pass: ``with Located(table=…):``."""
+
+    def __init__(self, **where: Any) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, AtioError):
+            error.at(**self._where)
+
+
 def _rebuild(cls: type[AtioError], message: str, where: dict[str, Any]) -> AtioError:
     return cls(message, **where)
 

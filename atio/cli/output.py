@@ -63,13 +63,9 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 
 def spans(numbers: Iterable[int]) -> str:
     """``1-3, 7`` of 1, 2, 3, 7."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and found[-1][1] == number - 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found)
+    from atio.table import lookup
+
+    return ", ".join(lookup.spans(numbers))
 
 
 # -- for machines ------------------------------------------------------------------------------------

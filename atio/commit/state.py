@@ -96,6 +96,12 @@ def load_state(objects: Objects) -> State | None:
     return None
 
 
+def pointer_token(objects: Objects) -> str | None:
+    """The pointer's token now, to see whether it moved."""
+    value = objects.storage.load(POINTER)
+    return value.token if value else None
+
+
 def consistently(objects: Objects, read: Callable[[State], T]) -> T:
     """Read from the newest state; start over when others replaced it, and removed its files, meanwhile.
 
@@ -113,8 +119,7 @@ def consistently(objects: Objects, read: Callable[[State], T]) -> T:
         try:
             return read(state)
         except DamagedError:
-            value = objects.storage.load(POINTER)
-            if turn == _TURNS - 1 or (value is not None and value.token == state.token):
+            if turn == _TURNS - 1 or pointer_token(objects) == state.token:
                 raise
     raise AssertionError
 

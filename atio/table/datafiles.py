@@ -15,6 +15,7 @@ import xxhash
 from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
 from atio.formats import get_format
 from atio.formats.base import FileInfo, Format
+from atio.formats.plan import rows_only
 from atio.metadata.objects import check, digest, missing
 from atio.model.base import Ref, new_id
 from atio.model.snapshot import ColumnStatistics, DataFile, Footer
@@ -71,10 +72,10 @@ class _HashingOut:
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
 
-    def footer(self, size: int | None) -> Footer | None:
-        if size is None or self.size <= _WHOLE or size > len(self._tail):
-            return None
-        return Footer(size=size, hash=digest(self._tail[-size:]))
+    @property
+    def tail(self) -> memoryview:
+        """The end of what was written, a megabyte or all of it."""
+        return memoryview(self._tail)
 
 
 class FileSetWriter:
@@ -118,7 +119,8 @@ class FileSetWriter:
         info = writer.close()
         data = memoryview(sink.getvalue())
         path = self._path()
-        self.files.append(_data_file(path, len(data), digest(data), info, schema, self._format.name, data))
+        made = _data_file(path, len(data), digest(data), data, info, schema, self._format.name)
+        self.files.append(made)
         self._storage.create(path, data)
 
     def _path(self) -> str:
@@ -192,9 +194,8 @@ class _OpenFile:
             info = self._writer.close()
             out = self._out
             made = _data_file(
-                self._path, out.size, out.hexdigest(), info, self._schema, self._format.name, None
+                self._path, out.size, out.hexdigest(), out.tail, info, self._schema, self._format.name
             )
-            made = made.replace(footer=out.footer(info.footer))
             self._sink.close()
         except BaseException:
             self._sink.abort()
@@ -206,11 +207,11 @@ class _OpenFile:
 
 
 def _data_file(
-    path: str, size: int, hash: str, info: FileInfo, schema: BoundSchema, format: str, data: Buffer | None
+    path: str, size: int, hash: str, tail: memoryview, info: FileInfo, schema: BoundSchema, format: str
 ) -> DataFile:
     footer = None
-    if info.footer is not None and data is not None and size > _WHOLE:
-        footer = Footer(size=info.footer, hash=digest(memoryview(data)[-info.footer :]))
+    if info.footer is not None and size > _WHOLE and info.footer <= len(tail):
+        footer = Footer(size=info.footer, hash=digest(tail[-info.footer :]))
     return DataFile(
         path=path, size=size, hash=hash, rows=info.rows, format=format, schema_id=schema.spec.id,
         footer=footer, stats=_statistics(info, schema),
@@ -223,15 +224,11 @@ def _statistics(info: FileInfo, schema: BoundSchema) -> tuple[ColumnStatistics, 
         identity = schema.leaf_ids.get(path)
         if identity is None:
             continue
-        line = [identity, _encoded(stats.lower), _encoded(stats.upper), stats.nulls]
+        line = [identity, scalars.encode(stats.lower), scalars.encode(stats.upper), stats.nulls]
         if stats.nans is not None:
             line.append(stats.nans)
         found.append(tuple(line))
     return tuple(found)
-
-
-def _encoded(value: object) -> scalars.JsonValue:
-    return value if value.__class__ in (int, str) else scalars.encode(value)
 
 
 def _columnless(rows: int) -> DataFile:
@@ -289,11 +286,6 @@ def read_batches(
         raise error.at(file=file.path) from error.__cause__
     if found != file.rows:
         raise DamagedError(f"{file.path} has {found} rows, not {file.rows}", file=file.path)
-
-
-def rows_only(rows: int, metadata: dict[bytes, bytes] | None = None) -> pa.Table:
-    """A table without columns; most Arrow functions forget how many rows such a table has."""
-    return pa.table([pa.nulls(rows)], pa.schema([pa.field("", pa.null())], metadata)).select([])
 
 
 def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -42,7 +42,7 @@ def find(objects: Objects, state: State, version: int | str | None, as_of: datet
     newest = state.version
     if state.pointer.first_version <= version < newest:
         lines = history.all_versions(objects, state.pointer.history)
-        kept = _ranges([*(line.version for line in lines), newest])
+        kept = _shortened(spans([*(line.version for line in lines), newest]))
         raise VersionNotFoundError(
             f"version {version} is gone: it was expired", version=version, hint=f"retained are {kept}"
         )
@@ -100,13 +100,16 @@ def newest_first(objects: Objects, state: State, limit: int | None) -> Iterator[
         yield objects.get(line.ref, Snapshot)
 
 
-def _ranges(numbers: list[int]) -> str:
-    """``1-3, 7``, shortened in the middle."""
-    spans: list[list[int]] = []
+def spans(numbers: Iterable[int]) -> list[str]:
+    """``["1-3", "7"]`` of 1, 2, 3, 7."""
+    found: list[list[int]] = []
     for number in numbers:
-        if spans and spans[-1][1] == number - 1:
-            spans[-1][1] = number
+        if found and found[-1][1] == number - 1:
+            found[-1][1] = number
         else:
-            spans.append([number, number])
-    parts = [str(a) if a == b else f"{a}-{b}" for a, b in spans]
+            found.append([number, number])
+    return [str(first) if first == last else f"{first}-{last}" for first, last in found]
+
+
+def _shortened(parts: list[str]) -> str:
     return ", ".join(parts if len(parts) <= 8 else [*parts[:4], "…", *parts[-3:]])

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from atio import frames
 from atio.commit.state import file_schema, load_state
-from atio.errors import AtioError, DamagedError, InputError, VersionNotFoundError, meant
+from atio.errors import DamagedError, InputError, Located, VersionNotFoundError, meant
+from atio.formats.plan import rows_only
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
-from atio.table.datafiles import BATCH_ROWS, read_batches, read_file, rows_only
+from atio.table.datafiles import BATCH_ROWS, read_batches, read_file
 from atio.table.lookup import retained
 
 if TYPE_CHECKING:
@@ -197,26 +198,21 @@ def _head(table: pa.Table, rows: int) -> pa.Table:
     return table.slice(0, min(rows, table.num_rows))
 
 
-class _Located:
-    """Adds the table and the version to errors that pass; says so if the version was expired meanwhile."""
+class _Located(Located):
+    """Says so if the version was expired while it was read."""
 
     def __init__(self, scan: Scan) -> None:
+        super().__init__(table=scan.table_url, version=scan.snapshot.version)
         self._scan = scan
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if not isinstance(error, AtioError):
-            return
-        scan = self._scan
-        error.at(table=scan.table_url, version=scan.snapshot.version)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, error, trace)
         if isinstance(error, DamagedError) and self._expired():
+            version = self._scan.snapshot.version
             raise VersionNotFoundError(
-                f"version {scan.snapshot.version} was expired while it was read",
-                table=scan.table_url,
-                version=scan.snapshot.version,
+                f"version {version} was expired while it was read",
                 hint="read a retained version; a tag keeps one from expiring",
+                **self._where,
             ) from error
 
     def _expired(self) -> bool:

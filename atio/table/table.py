@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from atio.commit.state import POINTER, State, consistently, load_state
-from atio.errors import AtioError, InputError
+from atio.errors import AtioError, InputError, Located
 from atio.metadata.objects import Objects
 from atio.storage import open_storage
 from atio.storage.base import Storage
@@ -417,8 +417,8 @@ class Table:
     def _snapshot(self, model: Any) -> Snapshot:
         return Snapshot(self._objects, self.url, model)
 
-    def _located(self) -> _Located:
-        return _Located(self.url)
+    def _located(self) -> Located:
+        return Located(table=self.url)
 
     def __repr__(self) -> str:
         try:
@@ -435,17 +435,3 @@ class Table:
 
         state = load_state(self._objects)
         return escape(repr(self)) if state is None else self._snapshot(state.snapshot)._repr_html_()
-
-
-class _Located:
-    """Adds the table to errors that pass."""
-
-    def __init__(self, table: str) -> None:
-        self._table = table
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, AtioError):
-            error.at(table=self._table)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from atio.commit.state import POINTER, decode_pointer, load_schema
+from atio.commit.state import POINTER, decode_pointer, load_schema, pointer_token
 from atio.errors import AccessError, AtioError, NotFoundError, RetryError
 from atio.metadata import manifests
 from atio.metadata.objects import Objects, missing
@@ -50,14 +50,9 @@ def verify(objects: Objects, *, deep: bool) -> Report:
     """See ``Table.verify``."""
     while True:
         report, token = _verified(objects, deep=deep)
-        if report.ok or token == _token(objects):
+        if report.ok or token == pointer_token(objects):
             return report
         # Others commit and expire: what is missing may belong to no version any more.
-
-
-def _token(objects: Objects) -> str | None:
-    value = objects.storage.load(POINTER)
-    return value.token if value else None
 
 
 def _verified(objects: Objects, *, deep: bool) -> tuple[Report, str]:

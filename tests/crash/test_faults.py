@@ -13,7 +13,7 @@ import pytest
 from atio import Table
 from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, OutcomeUnknownError
-from atio.storage import MemoryStorage
+from atio.storage import MemoryStorage, Storage
 from tests.faulty import Faults, FaultyStorage, Kind, copied
 from tests.support.tables import content, listing, required
 
@@ -232,24 +232,31 @@ def test_one_lost_answer_is_no_failure(name: str, kind: Kind) -> None:
     assert content(storage) == new
 
 
+class OthersGoOn(FaultyStorage):
+    """Once the fault has happened, others append so many times before anyone looks at the pointer."""
+
+    def __init__(self, storage: Storage, faults: Faults, later: int) -> None:
+        super().__init__(storage, faults, lock=False)
+        self.later = later
+        self.others: list[int] = []
+
+    def load(self, path: str) -> Any:
+        if self.faults.failed and not self.others:
+            for i in range(self.later):
+                self.others.append(opened(self.inner).append(frame(500 + 2 * i)).version)
+        return super().load(path)
+
+
 @pytest.mark.parametrize("later", [1, 3, 20])
 def test_a_lost_answer_is_found_below_later_commits(later: int) -> None:
     """The commit landed, its answer was lost, and others have gone on since."""
     storage = grown()
-
-    class Lossy(FaultyStorage):
-        def load(self, path: str) -> Any:
-            if self.faults.failed and not others:
-                for i in range(later):
-                    others.append(opened(storage).append(frame(500 + 2 * i)).version)
-            return super().load(path)
-
-    others: list[int] = []
     faults = Faults(at=1, kind=Kind.RESPONSE_LANDED, swaps_only=True)
-    made = opened(Lossy(storage, faults, lock=False)).append(frame(100))
+    lossy = OthersGoOn(storage, faults, later)
+    made = opened(lossy).append(frame(100))
     assert made.version == 9
     assert made.rows == 16
-    assert others == list(range(10, 10 + later))
+    assert lossy.others == list(range(10, 10 + later))
     ids = opened(storage).to_arrow()["id"].to_pylist()
     assert ids.count(100) == 1
 
@@ -258,17 +265,9 @@ def test_a_lost_answer_is_found_below_later_commits(later: int) -> None:
 def test_a_commit_that_did_not_land_is_made_again(later: int) -> None:
     """The request was lost, and another writer's commit proves it."""
     storage = grown()
-
-    class Lossy(FaultyStorage):
-        def load(self, path: str) -> Any:
-            if self.faults.failed and not others:
-                for i in range(later):
-                    others.append(opened(storage).append(frame(500 + 2 * i)).version)
-            return super().load(path)
-
-    others: list[int] = []
     faults = Faults(at=1, kind=Kind.RESPONSE_LOST, swaps_only=True)
-    made = opened(Lossy(storage, faults, lock=False)).append(frame(100))
+    lossy = OthersGoOn(storage, faults, later)
+    made = opened(lossy).append(frame(100))
     assert made.version == 9 + later
     assert opened(storage).to_arrow()["id"].to_pylist().count(100) == 1
 
