@@ -124,16 +124,16 @@ class FaultyStorage(Storage):
             raise ResponseLostError("injected: the answer is lost")
         raise StorageError("injected: swap")
 
-    def exclusive(self) -> Any:
+    def exclusive(self, *, wait: bool = True) -> Any:
         if not self._lock:
             return nullcontext()
-        return self._held()
+        return self._held(wait)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _held(self, wait: bool) -> Iterator[None]:
         if self.faults.hit("exclusive"):
             raise StorageError("injected: lock")
-        with self.inner.exclusive():
+        with self.inner.exclusive(wait=wait):
             yield
 
     def lease(self, name: str) -> Lease | None:

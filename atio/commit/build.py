@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from atio.commit.changes import Change
@@ -25,6 +27,11 @@ class Request(msgspec.Struct, frozen=True):
         The number when the commit makes the table: 1, or 0 for a table created empty.
     must_exist
         Refuse to make the table.
+    shared
+        Makes what tells another writer to carry the request out with its own (``Sharing``); None if only its
+        own writer can.
+    identity
+        Its commit's id, when somebody else carries it out.
     """
 
     operation: str
@@ -35,6 +42,8 @@ class Request(msgspec.Struct, frozen=True):
     makes_version: bool = True
     first_version: int = 1
     must_exist: bool = True
+    shared: Callable[[str], bytes] | None = None
+    identity: str | None = None
 
 
 def next_state(objects: Objects, request: Request, base: State | None, now: int) -> State:
@@ -42,7 +51,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
 
     The state's token is empty: the swap gives it.
     """
-    identity = new_id()  # of this attempt: no name is ever written twice
+    identity = request.identity or new_id()  # of this attempt: no name is ever written twice
     version = base.version + request.makes_version if base else request.first_version
     draft = Draft.start(objects, base, version)
     for change in request.changes:

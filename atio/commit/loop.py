@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
 from atio.commit.build import Request, next_state
 from atio.commit.state import POINTER, State, decode_pointer, load_state, refuse_unknown_writes
+from atio.commit.together import Joined, Turn, Understand, find_commit
 from atio.errors import (
     AtioError,
     ConflictError,
@@ -44,18 +46,19 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """``state`` is the table after the commit; ``replayed`` the version an earlier use of the token made."""
+    """``snapshot`` is the version made, ``replayed`` the one that an earlier use of the token made."""
 
-    state: State
+    snapshot: Snapshot
     replayed: int | None = None
 
 
 class Committer(msgspec.Struct, frozen=True):
-    """Carries requests out on one table."""
+    """Carries requests out on one table; those of writers who wait, too, if it can ``understand`` them."""
 
     objects: Objects
     retry: RetryPolicy
     clock: Callable[[], int]
+    understand: Understand | None = None
 
     def commit(self, request: Request) -> Outcome:
         """Build upon the newest state until the swap succeeds.
@@ -69,74 +72,103 @@ class Committer(msgspec.Struct, frozen=True):
         """
         for _ in self.retry.tries():
             # A storage that can keep others out does: there the first attempt cannot lose.
-            with self.objects.storage.exclusive():
-                base = load_state(self.objects)
-                if base is not None:
-                    refuse_unknown_writes(base.pointer)
-                elif not request.must_exist:
-                    _refuse_to_start_over(self.objects)
-                if base is not None and request.token is not None:
-                    known = self.version_of(request.token, base)
-                    if known is not None:
-                        return Outcome(base, replayed=known)
-                _check_requirements(request, base)
-                landed = self._attempt(request, base)
-            if landed is not None:
-                return Outcome(landed)
+            turn = Turn(self.objects, request)
+            outcome = turn.run(partial(self._commit_once, request), self._landed_unheard)
+            if outcome is not None:
+                return outcome if isinstance(outcome, Outcome) else Outcome(outcome)
         raise ConflictError(
             f"{self.retry.attempts} attempts lost against other writers",
             hint="try again when fewer write at once",
         )
+
+    def _commit_once(self, request: Request) -> Outcome | None:
+        """One try; None when another writer was faster."""
+        base = load_state(self.objects)
+        if base is not None:
+            refuse_unknown_writes(base.pointer)
+        elif not request.must_exist:
+            _refuse_to_start_over(self.objects)
+        if base is not None and request.token is not None:
+            known = self.version_of(request.token, base)
+            if known is not None:
+                return Outcome(base.snapshot, replayed=known)
+        _check_requirements(request, base)
+        return self._attempt(request, base)
+
+    def _landed_unheard(self, identity: str) -> Snapshot | None:
+        """The version of a commit whose bearer died before it could say so.
+
+        Its swap may stand and not be durable yet. Swapping once more, for a pointer that says the same,
+        makes it so.
+        """
+        base = load_state(self.objects)
+        found = None if base is None else find_commit(self.objects, base, identity)
+        if found is not None:
+            self.commit(Request("confirm", (), makes_version=False))
+        return found
 
     def version_of(self, token: str, base: State) -> int | None:
         if base.snapshot.token == token:
             return base.version
         return history.find_token(self.objects, base.pointer.tokens, token)
 
-    def _attempt(self, request: Request, base: State | None) -> State | None:
-        """One try; None when another writer was faster."""
+    def _attempt(self, request: Request, base: State | None) -> Outcome | None:
         recorder = self.objects.recorder()
         expected = base.token if base else None
+        joined = Joined()
         try:
-            state = next_state(recorder, request, base, self.clock())
-            data = state.pointer.encode()
+            mine = last = next_state(recorder, request, base, self.clock())
+            if self.understand is not None and base is not None and request.makes_version:
+                last = joined.build(recorder, mine, self.understand, self.clock)
+            recorder.flush()
         except BaseException:
             recorder.discard()
             raise
         try:
-            return msgspec.structs.replace(state, token=self.objects.storage.swap(POINTER, data, expected))
-        except ConflictError:
-            recorder.discard()
-            return None
-        except ResponseLostError:
-            return self._look_again(state, data, expected)
+            landed = self._swap(last.pointer, expected)
         except OutcomeUnknownError:
-            raise  # What was written may be part of the table by now: it stays.
+            joined.unknown()  # What was written may be part of the table by now: it stays.
+            raise
         except AtioError:
             recorder.discard()
             raise
+        if not landed:
+            recorder.discard()
+            return None
+        joined.landed()
+        return Outcome(mine.snapshot)
 
-    def _look_again(self, state: State, data: bytes, expected: str | None) -> State | None:
-        """After a lost answer: landed (the state), surely not (None), or ``OutcomeUnknownError``.
+    def _swap(self, pointer: Pointer, expected: str | None) -> bool:
+        """False when another writer was faster."""
+        data = pointer.encode()
+        try:
+            self.objects.storage.swap(POINTER, data, expected)
+        except ConflictError:
+            return False
+        except ResponseLostError:
+            return self._look_again(pointer, data, expected)
+        return True
+
+    def _look_again(self, mine: Pointer, data: bytes, expected: str | None) -> bool:
+        """After a lost answer: whether it landed, or ``OutcomeUnknownError``.
 
         While the pointer is still the one we built upon, our request may be under way yet: the same
         bytes are sent again, so that whichever arrives first is the one commit.
         """
-        mine = state.pointer
         for _ in self.retry.tries():
             try:
                 value = self.objects.storage.load(POINTER)
                 if (value.token if value else None) == expected:
-                    token = self.objects.storage.swap(POINTER, data, expected)
-                    return msgspec.structs.replace(state, token=token)
-                landed = value and self._landed(decode_pointer(value.data), mine)
+                    self.objects.storage.swap(POINTER, data, expected)
+                    return True
+                landed = None if value is None else self._landed(decode_pointer(value.data), mine)
             except (ResponseLostError, ConflictError):
                 continue
             except AtioError:
                 break  # Not knowing is not the same as knowing that it failed.
-            if value is None or landed is None:
+            if landed is None:
                 break
-            return msgspec.structs.replace(state, token=value.token) if landed else None
+            return landed
         raise OutcomeUnknownError(
             "the answer to the commit was lost and the outcome cannot be found out",
             version=mine.snapshot.version,

@@ -64,11 +64,13 @@ class Objects:
         self._cache: OrderedDict[tuple[str, str, type], object] = OrderedDict()
         self._lock = threading.Lock()
         self._created: list[str] | None = None
+        self._pending: dict[str, bytes] = {}
 
     def recorder(self) -> Objects:
-        """The same objects, remembering what is written through it."""
+        """The same objects, keeping back what is written through it until ``flush``."""
         twin = copy(self)
         twin._created = []  # noqa: SLF001
+        twin._pending = {}  # noqa: SLF001
         return twin
 
     def note(self, path: str) -> None:
@@ -76,13 +78,28 @@ class Objects:
         if self._created is not None:
             self._created.append(path)
 
-    def discard(self) -> None:
-        """Remove what a recorder saw written. Only for commits that surely did not land."""
+    def flush(self) -> None:
+        """Write, durably, what was kept back."""
+        pending, self._pending = self._pending, {}
+        if pending:
+            self.storage.create_all(pending)
+
+    def mark(self) -> int:
+        """A point that ``discard`` can return to."""
+        return len(self._created or ())
+
+    def discard(self, mark: int = 0) -> None:
+        """Remove what a recorder saw written since ``mark``. Only for what surely did not land."""
+        assert self._created is not None
+        gone = self._created[mark:]
+        del self._created[mark:]
         with suppress(AtioError):
-            self.storage.delete(self._created or ())
+            self.storage.delete([path for path in gone if self._pending.pop(path, None) is None])
 
     def fetch(self, ref: Ref) -> bytes:
         """Return the file's content, checked."""
+        if ref.path in self._pending:
+            return self._pending[ref.path]
         if ref.size > MAX_METADATA:
             raise DamagedError(f"{ref.path} is said to have {ref.size} bytes", file=ref.path)
         try:
@@ -125,8 +142,11 @@ class Objects:
                 self._cache.popitem(last=False)
 
     def put(self, folder: str, data: bytes, *, identity: str | None = None, suffix: str = ".json") -> Ref:
-        """Write a new file, durably."""
+        """Write a new file, durably; a recorder does so when it is flushed."""
         path = f"{folder}/{identity or new_id()}{suffix}"
         self.note(path)
-        self.storage.create(path, data)
+        if self._created is None:
+            self.storage.create(path, data)
+        else:
+            self._pending[path] = data
         return Ref(path=path, size=len(data), hash=digest(data))

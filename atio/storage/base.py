@@ -8,7 +8,7 @@ only by maintenance. ``spec/storage.md`` states the rules; ``atio.storage.confor
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -70,6 +70,44 @@ class Lease(Protocol):
     def release(self) -> None: ...
 
 
+class Request(Protocol):
+    """What a waiting writer asks whoever holds the lock to do for it."""
+
+    def wait(self) -> None:
+        """Sleep until the lock may be free or the request answered.
+
+        Raises
+        ------
+        LockTimeoutError
+            It took too long.
+        """
+
+    def withdraw(self) -> bool:
+        """Take it back; False if a holder of the lock has taken it."""
+
+    def answer(self) -> bytes | None:
+        """What the holder that took it answered; None if it has not, or never did."""
+
+    def close(self) -> None:
+        """Wait no more."""
+
+
+class Received(Protocol):
+    """A waiting writer's request, in the hands of the holder of the lock."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    def take(self) -> bool:
+        """Make it nobody else's; False if it was withdrawn."""
+
+    def answer(self, data: bytes, /) -> None:
+        """Tell the writer what became of it. Never raises: the writer can find out without."""
+
+    def wake(self) -> None:
+        """Tell the writer that the lock is free."""
+
+
 class Storage(ABC):
     """One folder or bucket prefix. Paths are relative, ``/``-separated and free of ``..``.
 
@@ -104,6 +142,11 @@ class Storage(ABC):
         If this raises, the object is absent or is an unreferenced remnant; never retried under
         the same name.
         """
+
+    def create_all(self, objects: Mapping[str, Buffer]) -> None:
+        """Write several new objects, as ``create``; if this raises, any of them may be a remnant."""
+        for path, data in objects.items():
+            self.create(path, data)
 
     @abstractmethod
     def sink(self, path: str) -> Sink:
@@ -152,9 +195,25 @@ class Storage(ABC):
 
     # -- writers among each other ----------------------------------------------------------
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Keep other writers out for a moment, where the storage can; else do nothing."""
+    def exclusive(self, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Keep other writers out for a moment, where the storage can; else do nothing.
+
+        Raises
+        ------
+        LockTimeoutError
+            Others hold the lock, for too long or, without ``wait``, at all.
+        """
+        del wait
         return nullcontext()
+
+    def post(self, data: bytes) -> Request | None:
+        """Leave a request for whoever holds the lock, valid while this process lives; None: it cannot."""
+        del data
+        return None
+
+    def received(self) -> Iterable[Received]:
+        """Requests of living writers who wait."""
+        return ()
 
     def lease(self, name: str) -> Lease | None:
         """Declare a live writer whose objects' names start with ``name``."""

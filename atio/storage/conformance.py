@@ -23,7 +23,14 @@ from typing import TypeVar
 
 import pytest
 
-from atio.errors import AtioError, ConflictError, ExistsError, InputError, NotFoundError
+from atio.errors import (
+    AtioError,
+    ConflictError,
+    ExistsError,
+    InputError,
+    LockTimeoutError,
+    NotFoundError,
+)
 from atio.storage.base import Buffer, Storage
 
 T = TypeVar("T")
@@ -492,6 +499,36 @@ class StorageConformance:
 
         _together(enter, 4)
         assert meetings == [1] * 12
+
+    def test_exclusive_without_waiting(self, storage: Storage) -> None:
+        """Asked not to wait, it says at once that others hold the lock."""
+        if not storage.capabilities.lock:
+            pytest.skip("declares no lock")
+        other = self.reopen(storage)
+        with storage.exclusive(wait=False), pytest.raises(LockTimeoutError), other.exclusive(wait=False):
+            pass
+        with other.exclusive(wait=False):
+            pass
+
+    def test_a_request_is_taken_or_withdrawn(self, storage: Storage) -> None:
+        """Whoever holds the lock sees what waits, takes it and answers; never after it was withdrawn."""
+        asked, withdrawn, left = (self.reopen(storage).post(b"request %d" % i) for i in range(3))
+        if asked is None or withdrawn is None or left is None:
+            pytest.skip("takes no requests")
+        found = {received.data: received for received in storage.received()}
+        assert set(found) == {b"request 0", b"request 1", b"request 2"}
+        assert withdrawn.withdraw()
+        assert not found[b"request 1"].take()
+        assert found[b"request 0"].take()
+        assert not asked.withdraw()
+        assert asked.answer() is None
+        found[b"request 0"].answer(b"done")
+        asked.wait()
+        assert asked.answer() == b"done"
+        assert [received.data for received in storage.received()] == [b"request 2"]
+        for request in (asked, withdrawn, left):
+            request.close()
+        assert list(storage.received()) == []
 
     def test_leases(self, storage: Storage) -> None:
         """A lease is seen by all until it is released."""

@@ -60,6 +60,10 @@ class NewFile:
         self._fd = -1
         self._fd = os.open(path, _NEW, 0o666)
 
+    def fileno(self) -> int:
+        """The open descriptor; it stays this object's."""
+        return self._fd
+
     def write(self, data: Buffer) -> None:
         try:
             write_all(self._fd, data)
@@ -149,10 +153,12 @@ class Content(msgspec.Struct, frozen=True):
     status: os.stat_result
 
 
-def read_all(path: str) -> Content:
+def read_all(path: str, most: int | None = None) -> Content:
+    """The file, or as much of it as ``most`` bytes."""
     fd, status = _open_regular(path)
     try:
-        return Content(_read_range(fd, 0, status.st_size), status)
+        size = status.st_size if most is None else min(status.st_size, most)
+        return Content(_read_range(fd, 0, size), status)
     finally:
         os.close(fd)
 

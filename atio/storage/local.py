@@ -9,7 +9,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
 import xxhash
@@ -30,13 +30,18 @@ from atio.storage.files import (
     read_all,
     read_range,
     regular,
+    sync_folder,
 )
 from atio.storage.folders import Folders, walk
 from atio.storage.leases import FileLease, live_leases
 from atio.storage.locking import FolderLock, Waiting
+from atio.storage.requests import FileRequest, ReceivedFile, post, received
 
 _LOCK = ".lock"
 _LEASES = "leases"
+_REQUESTS = "requests"
+_LARGEST = 1 << 28
+"""Bytes of the object that is replaced. Whatever is longer is damaged, and must not fill the memory."""
 _SMALL = 1 << 16
 _BUFFER = 1 << 18
 
@@ -131,6 +136,30 @@ class LocalStorage(Storage):
             file.write(data)
             file.publish(parent)
 
+    def create_all(self, objects: Mapping[str, Buffer]) -> None:
+        # All are written before the first is synced: the file system then has less to do for the others.
+        places = {self._place(path): data for path, data in objects.items()}
+        files: list[NewFile] = []
+        folders: dict[str, None] = {}
+        try:
+            for (folder, full), data in places.items():
+                with translating(full):
+                    file, parent = self._begin(folder, full)
+                    files.append(file)
+                    file.write(data)
+                    if parent is not None:
+                        folders[parent] = None
+            for file in files:
+                with translating(file.path):
+                    file.finish(durable=self._durable)
+            for parent in folders:
+                with translating(parent):
+                    sync_folder(parent)
+        except BaseException:
+            for file in files:
+                file.abort()
+            raise
+
     def sink(self, path: str) -> LocalSink:
         folder, full = self._place(path)
         with translating(full):
@@ -192,7 +221,7 @@ class LocalStorage(Storage):
         with translating(full):
             try:
                 self._folders.check(folder)
-                return patiently(lambda: read_all(full), self._waiting.clock, self._waiting.sleep)
+                return patiently(lambda: read_all(full, _LARGEST), self._waiting.clock, self._waiting.sleep)
             except FileNotFoundError:
                 return None
 
@@ -225,7 +254,7 @@ class LocalStorage(Storage):
     def _settle(self, full: str, aside: str, data: memoryview, found: Content | None, error: OSError) -> None:
         """Find out what a failed replacement did. Returns if it landed, raises otherwise."""
         try:
-            now: bytes | None = read_all(full).data
+            now: bytes | None = read_all(full, _LARGEST).data
         except FileNotFoundError:
             now = None
         except OSError:
@@ -239,8 +268,18 @@ class LocalStorage(Storage):
 
     # -- writers among each other ----------------------------------------------------------
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        return self._lock.held()
+    def exclusive(self, *, wait: bool = True) -> AbstractContextManager[None]:
+        return self._lock.held(wait=wait)
+
+    def post(self, data: bytes) -> FileRequest | None:
+        with contextlib.suppress(OSError):
+            return self._folders.within(
+                _REQUESTS, lambda folder: post(folder, data, self._waiting), durable=False
+            )
+        return None
+
+    def received(self) -> Iterator[ReceivedFile]:
+        return received(self._prefix + _REQUESTS)
 
     def lease(self, name: str) -> FileLease:
         folder, full = self._place(f"{_LEASES}/{name}")

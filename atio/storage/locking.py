@@ -67,10 +67,16 @@ class LockedFile:
         """False after ``release`` and in forked children: there it is the parent's."""
         return self._fd >= 0 and self._pid == os.getpid()
 
-    def try_lock(self) -> bool:
-        """Lock if nobody else does. Whether the file is still the one at ``path``: see ``is_there``."""
+    def fileno(self) -> int:
+        return self._fd
+
+    def try_lock(self, *, shared: bool = False) -> bool:
+        """Lock if nobody else does. Whether the file is still the one at ``path``: see ``is_there``.
+
+        A shared lock goes with other shared ones, not with an exclusive one (Windows knows no such lock).
+        """
         try:
-            _lock(self._fd)
+            _lock(self._fd, shared=shared)
         except OSError as error:
             if error.errno in _HELD:
                 return False
@@ -93,6 +99,13 @@ class LockedFile:
             return os.path.samestat(os.lstat(self.path), os.fstat(self._fd))
         except FileNotFoundError:
             return False
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes; POSIX only, as is ``write``."""
+        return os.pread(self._fd, length, offset)
+
+    def write(self, data: bytes, offset: int) -> None:
+        os.pwrite(self._fd, data, offset)
 
     def release(self) -> None:
         """Unlock and close; harmless when repeated, and nothing at all in a forked child."""
@@ -125,7 +138,8 @@ def _open(path: str, *, create: bool) -> int:
 if sys.platform == "win32":
     _QUEUES = False
 
-    def _lock(fd: int, *, wait: bool = False) -> None:
+    def _lock(fd: int, *, wait: bool = False, shared: bool = False) -> None:
+        del shared
         os.lseek(fd, 0, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
 
@@ -136,8 +150,9 @@ if sys.platform == "win32":
 else:
     _QUEUES = True
 
-    def _lock(fd: int, *, wait: bool = False) -> None:
-        fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    def _lock(fd: int, *, wait: bool = False, shared: bool = False) -> None:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(fd, kind | (0 if wait else fcntl.LOCK_NB))
 
     def _unlock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -280,13 +295,14 @@ class FolderLock:
         self._depth = 0
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, *, wait: bool = True) -> Iterator[None]:
         threads = self._threads
-        if not threads.acquire(timeout=min(self._waiting.timeout, threading.TIMEOUT_MAX)):
-            raise _timeout(self._path, self._waiting.timeout, "another thread of this process")
+        timeout = min(self._waiting.timeout, threading.TIMEOUT_MAX) if wait else 0
+        if not threads.acquire(timeout=timeout):
+            raise _timeout(self._path, timeout, "another thread of this process")
         try:
             depth = self._depth
-            file = self._take() if depth == 0 else None
+            file = self._take(wait=wait) if depth == 0 else None
             try:
                 self._depth = depth + 1
                 yield
@@ -299,13 +315,23 @@ class FolderLock:
         finally:
             threads.release()
 
-    def _take(self) -> LockedFile:
+    def _take(self, *, wait: bool) -> LockedFile:
+        take = self._wait if wait else self._try
         with translating(self._path):
             try:
-                return lock_file(self._path, self._waiting)
+                return take()
             except FileNotFoundError:
                 self._prepare()
-                return lock_file(self._path, self._waiting)
+                return take()
+
+    def _wait(self) -> LockedFile:
+        return lock_file(self._path, self._waiting)
+
+    def _try(self) -> LockedFile:
+        file = _attempt(self._path)
+        if file is None:
+            raise LockTimeoutError("another writer holds the lock", file=self._path, hint="try again")
+        return file
 
     def forget(self) -> None:
         """Start afresh in a forked child, where the threads that held it do not exist."""

@@ -156,16 +156,16 @@ class MemoryStorage(Storage):
 
     # -- writers among each other ----------------------------------------------------------
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        return self._held()
+    def exclusive(self, *, wait: bool = True) -> AbstractContextManager[None]:
+        return self._held(self._timeout if wait else 0)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
-        if not self._threads.acquire(timeout=self._timeout):
-            raise self._too_long()
+    def _held(self, timeout: float) -> Iterator[None]:
+        if not self._threads.acquire(timeout=timeout):
+            raise self._too_long(timeout)
         try:
-            if self._depth == 0 and not self._place.writer.acquire(timeout=self._timeout):
-                raise self._too_long()
+            if self._depth == 0 and not self._place.writer.acquire(timeout=timeout):
+                raise self._too_long(timeout)
             self._depth += 1
             try:
                 yield
@@ -176,9 +176,9 @@ class MemoryStorage(Storage):
         finally:
             self._threads.release()
 
-    def _too_long(self) -> LockTimeoutError:
+    def _too_long(self, timeout: float) -> LockTimeoutError:
         return LockTimeoutError(
-            f"waited {self._timeout:g} s for the lock that another thread or handle holds",
+            f"waited {timeout:g} s for the lock that another thread or handle holds",
             file=self.url,
             hint="try again",
         )

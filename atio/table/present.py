@@ -6,17 +6,24 @@ import msgspec
 
 from atio.commit.state import Draft
 from atio.errors import ConflictError, NotFoundError
+from atio.model.snapshot import DataFile
 
 
 class StillThere(msgspec.Struct, frozen=True):
-    """Checked under the lock that vacuum deletes under, so that no commit can refer to a vacuumed file."""
+    """Checked under the lock that vacuum deletes under, so that no commit can refer to a vacuumed file.
 
-    paths: tuple[str, ...]
+    Without a lock the check would prove nothing; the grace period has to do.
+    """
+
+    files: tuple[DataFile, ...]
 
     def apply(self, draft: Draft) -> Draft:
-        for path in self.paths:
+        storage = draft.objects.storage
+        if not storage.capabilities.lock:
+            return draft
+        for path in (file.path for file in self.files if file.size):
             try:
-                draft.objects.storage.size(path)
+                storage.size(path)
             except NotFoundError:
                 raise ConflictError(
                     f"{path} was removed before it could be committed",

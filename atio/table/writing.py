@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 
 from atio.commit.build import Request
-from atio.commit.changes import AddFiles, Change, CreateTable, ReplaceAll, Restore
+from atio.commit.changes import Change, CreateTable, ReplaceAll, Restore
 from atio.commit.loop import Committer, Outcome, RetryPolicy
 from atio.commit.state import State, consistently, load_schema, load_state
 from atio.errors import AtioError, ConflictError, InputError, OutcomeUnknownError
@@ -19,9 +19,9 @@ from atio.model.snapshot import Snapshot
 from atio.schema.fit import Fitter
 from atio.table import lookup, properties
 from atio.table.datafiles import discard
-from atio.table.merge import MergeTiny
 from atio.table.present import StillThere
 from atio.table.scan import live_files
+from atio.table.sharing import append_changes, share, understand
 from atio.table.stage import Staged, stage
 
 _RESTAGES = 5
@@ -50,7 +50,7 @@ class Writer:
 
     def __init__(self, objects: Objects, retry: RetryPolicy | None, clock: Callable[[], int]) -> None:
         self._objects = objects
-        self.committer = Committer(objects, retry or RetryPolicy(), clock)
+        self.committer = Committer(objects, retry or RetryPolicy(), clock, understand)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ class Writer:
         if state is not None and intent.token is not None:
             known = consistently(self._objects, partial(self.committer.version_of, intent.token))
             if known is not None:
-                return self._result(Outcome(state, known))
+                return self._result(Outcome(state.snapshot, known))
         # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
         prefix = new_id()[:8] if source.streamed else ""
         lease = self._objects.storage.lease(prefix) if prefix else None
@@ -121,31 +121,35 @@ class Writer:
         for one in staged:
             if one.table_id is not None and state is not None and one.table_id != state.pointer.table_id:
                 raise InputError("the files were staged for another table", hint="stage them for this one")
-        changes: list[Change] = []
-        if self._objects.storage.capabilities.lock:
-            changes.append(StillThere(tuple(f.path for one in staged for f in one.files if f.size)))
+        shared = None
         if intent.overwrite:
-            changes.append(ReplaceAll(first.files, first.bound(), first.index, first.last_field_id))
+            replace = ReplaceAll(first.files, first.bound(), first.index, first.last_field_id)
+            changes: tuple[Change, ...] = (
+                StillThere(first.files),
+                replace,
+                *append_changes(tuple(others), None),
+            )
         else:
-            changes.append(AddFiles(first.files, first.bound(), first.grown_from, first.index))
-        changes.extend(AddFiles(one.files, one.bound(), one.grown_from, one.index) for one in others)
-        chosen = state.catalog.properties if state else {}
-        if not intent.overwrite and properties.merges(chosen):
-            changes.append(MergeTiny(properties.file_options(chosen)))
+            chosen = state.catalog.properties if state else {}
+            merge = properties.file_options(chosen) if properties.merges(chosen) else None
+            changes = append_changes(staged, merge)
+            if not (others or intent.token or intent.expected_version is not None):
+                shared = partial(share, first, intent.message, merge)
         return Request(
             "overwrite" if intent.overwrite else "append",
-            tuple(changes),
+            changes,
             message=intent.message,
             token=intent.token,
             expected_version=intent.expected_version,
             must_exist=False,
+            shared=shared,
         )
 
     def _result(self, outcome: Outcome) -> Snapshot:
         """The version that was made; for a token whose version was expired since, the newest."""
         replayed = outcome.replayed
         if replayed is None:
-            return outcome.state.snapshot
+            return outcome.snapshot
         return consistently(
             self._objects, lambda state: lookup.retained(self._objects, state, replayed) or state.snapshot
         )
@@ -171,7 +175,7 @@ class Writer:
             return Restore(old, load_schema(self._objects, old.schema_ref))
 
         change = consistently(self._objects, change_to_make)
-        return self.committer.commit(Request("restore", (change,), message=message)).state.snapshot
+        return self.committer.commit(Request("restore", (change,), message=message)).snapshot
 
     def amend(self, operation: str, change: Change) -> None:
         """Commit what changes no rows and takes no version number."""

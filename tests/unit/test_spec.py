@@ -19,13 +19,14 @@ import pytest
 import xxhash
 
 from atio import Table
-from atio.commit import state
+from atio.commit import state, together
 from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, NewerFormatError, ResponseLostError, StorageError
 from atio.formats import FORMATS, get_format, stats
 from atio.metadata import history, manifests, objects, tiers
 from atio.model import base, pointer, schema, snapshot
 from atio.schema import types
+from atio.storage import requests
 from atio.storage.base import Buffer, Capabilities, Storage
 from atio.storage.memory import MemoryStorage
 from atio.table import datafiles, merge, properties, vacuum
@@ -50,6 +51,8 @@ CONSTANTS = {
     "DICTIONARY": types.MAX_DICTIONARY,
     "STATISTICS_LENGTH": stats.LENGTH,
     "STATISTICS_COLUMNS": stats.COLUMNS,
+    "MAX_REQUEST": requests.LONGEST,
+    "MOST_REQUESTS": together.MOST,
     "RETRY_ATTEMPTS": RetryPolicy().attempts,
 }
 

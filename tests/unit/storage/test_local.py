@@ -103,3 +103,15 @@ def test_no_descriptor_leaks(tmp_path: Path, root: Path, count_descriptors: Call
             with pytest.raises((AtioError, ConflictError, NotFoundError)):
                 call()
     assert count_descriptors() == before
+
+
+def test_a_pointer_of_a_terabyte_does_not_fill_the_memory(root: Path) -> None:
+    """A sparse file costs nothing to make: it is damage, and a repair may swap it away."""
+    storage = LocalStorage(root)
+    storage.create("x", b"")
+    with (root / "current").open("wb") as file:
+        file.truncate(2**40)
+    value = storage.load("current")
+    assert value is not None
+    storage.swap("current", b"small", value.token)
+    assert storage.read("current") == b"small"

@@ -1,0 +1,164 @@
+"""Commits of several writers in one swap (spec/commit.md).
+
+A writer that finds the lock held leaves its request with the storage. Whoever holds the lock carries
+out those it finds after its own commit, each as a version of its own, and swaps the pointer once: all
+share the syncs of that swap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import chain
+from typing import TypeVar
+
+from atio.commit.build import Request, next_state
+from atio.commit.state import State
+from atio.errors import AtioError, LockTimeoutError, OutcomeUnknownError
+from atio.metadata import history
+from atio.metadata.objects import Objects
+from atio.model.base import new_id
+from atio.model.snapshot import Snapshot
+from atio.storage import base as storage
+
+MOST = 16
+"""Requests that a writer carries out with its own, so that others do not keep it for long."""
+_UNKNOWN = b""
+
+T = TypeVar("T")
+Understand = Callable[[bytes], Request]
+"""Makes a request of what its writer left; ``ValueError`` if it cannot be read."""
+
+
+class Turn:
+    """A writer's wait for the lock, during which others may do its work."""
+
+    def __init__(self, objects: Objects, request: Request) -> None:
+        self._objects = objects
+        self._storage = objects.storage
+        self._request = request
+        self._identity = new_id()
+        self._made: Snapshot | None = None
+        self._taken = False
+
+    def run(self, action: Callable[[], T], landed: Callable[[str], Snapshot | None]) -> T | Snapshot:
+        """What ``action`` gives while the lock is held, or the version that another writer made meanwhile.
+
+        Parameters
+        ----------
+        landed
+            Finds the version of a commit id, while the lock is held, and makes sure that it is durable.
+
+        Raises
+        ------
+        OutcomeUnknownError
+            Another writer took the request, and what became of it cannot be told.
+        """
+        try:
+            with self._lock_or_answer():
+                found = self._made or (landed(self._identity) if self._taken else None)
+                return action() if found is None else found
+        finally:
+            self._wake_next()
+
+    def _lock_or_answer(self) -> AbstractContextManager[object]:
+        """The lock, or nothing if ``_made`` is known."""
+        share = self._request.shared
+        if share is None:
+            return self._storage.exclusive()
+        held = self._try_lock()
+        if held is not None:
+            return held
+        posted = self._storage.post(share(self._identity))
+        if posted is None:
+            return self._storage.exclusive()
+        try:
+            while (answer := posted.answer()) is None:
+                if (held := self._try_lock()) is not None:
+                    if posted.withdraw():
+                        return held
+                    answer = posted.answer()
+                    if answer is None:  # Whoever took it failed, or died.
+                        self._taken = True
+                        return held
+                    held.close()
+                    break
+                posted.wait()
+        except BaseException as error:
+            if not posted.withdraw() and isinstance(error, LockTimeoutError):
+                raise _unknown() from None
+            raise
+        finally:
+            posted.close()
+        self._made = _version(answer)
+        return nullcontext()
+
+    def _try_lock(self) -> ExitStack | None:
+        stack = ExitStack()
+        try:
+            stack.enter_context(self._storage.exclusive(wait=False))
+        except LockTimeoutError:
+            return None
+        return stack
+
+    def _wake_next(self) -> None:
+        for received in self._storage.received():
+            received.wake()
+            break
+
+
+class Joined:
+    """Other writers' requests, carried out upon one's own."""
+
+    def __init__(self) -> None:
+        self._versions: list[tuple[storage.Received, Snapshot]] = []
+
+    def build(
+        self, recorder: Objects, state: State, understand: Understand, clock: Callable[[], int]
+    ) -> State:
+        """The state after all of them."""
+        for received in recorder.storage.received():
+            try:
+                request = understand(received.data)
+            except ValueError:
+                continue
+            if not received.take():
+                continue
+            mark = recorder.mark()
+            try:
+                state = next_state(recorder, request, state, clock())
+            except AtioError:
+                recorder.discard(mark)  # Its writer will find the same when it tries, and say so.
+                continue
+            self._versions.append((received, state.snapshot))
+            if len(self._versions) == MOST:
+                break
+        return state
+
+    def landed(self) -> None:
+        for received, snapshot in self._versions:
+            received.answer(snapshot.encode())
+
+    def unknown(self) -> None:
+        for received, _ in self._versions:
+            received.answer(_UNKNOWN)
+
+
+def find_commit(objects: Objects, state: State, identity: str) -> Snapshot | None:
+    """The version that a commit made."""
+    lines = chain((state.pointer.snapshot,), history.newest_first(objects, state.pointer.history))
+    line = next((line for line in lines if line.id == identity), None)
+    return None if line is None else objects.get(line.ref, Snapshot)
+
+
+def _version(answer: bytes) -> Snapshot:
+    if answer == _UNKNOWN:
+        raise _unknown()
+    return Snapshot.decode(answer)
+
+
+def _unknown() -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        "another writer was carrying the commit out, and it is not known whether it landed",
+        hint="look at history() before writing again; a token= makes repeating safe",
+    )
