@@ -114,6 +114,10 @@ class ConflictError(RetryError):
     kind = "conflict"
 
 
+class ContendedError(ConflictError):
+    """Others were faster each time; nothing speaks against the commit itself."""
+
+
 class LockTimeoutError(RetryError, TimeoutError):
     """Another process held the table's lock for too long."""
 

@@ -15,6 +15,7 @@ from atio.commit.together import Joined, Turn, Understand, find_commit
 from atio.errors import (
     AtioError,
     ConflictError,
+    ContendedError,
     DamagedError,
     NotFoundError,
     OutcomeUnknownError,
@@ -76,7 +77,7 @@ class Committer(msgspec.Struct, frozen=True):
             outcome = turn.run(partial(self._commit_once, request), self._landed_unheard)
             if outcome is not None:
                 return outcome if isinstance(outcome, Outcome) else Outcome(outcome)
-        raise ConflictError(
+        raise ContendedError(
             f"{self.retry.attempts} attempts lost against other writers",
             hint="try again when fewer write at once",
         )

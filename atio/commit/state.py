@@ -113,15 +113,19 @@ def consistently(objects: Objects, read: Callable[[State], T]) -> T:
     for turn in range(_TURNS):
         state = load_state(objects)
         if state is None:
-            raise NotFoundError(
-                "there is no table here", hint="append() creates it; check the path if it should exist"
-            )
+            raise NotFoundError("there is no table here", hint=_how_to_get_one(objects))
         try:
             return read(state)
         except DamagedError:
             if turn == _TURNS - 1 or pointer_token(objects) == state.token:
                 raise
     raise AssertionError
+
+
+def _how_to_get_one(objects: Objects) -> str:
+    if any(objects.storage.list("metadata")):
+        return "files of a table are here, its pointer is not: repair() returns to the newest version, if any"
+    return "append() creates it; check the path if it should exist"
 
 
 def _state(objects: Objects, value: Value) -> State:

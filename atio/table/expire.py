@@ -9,7 +9,7 @@ from atio.commit.build import Request
 from atio.commit.changes import Forget
 from atio.commit.loop import Committer
 from atio.commit.state import State, consistently, refuse_unknown_writes
-from atio.errors import InputError
+from atio.errors import InputError, StorageError
 from atio.metadata.objects import Objects
 from atio.table.lookup import micros, versions
 from atio.table.reach import Reach, pointer_files
@@ -46,7 +46,13 @@ def expire(
     forget, kept = consistently(objects, lambda state: _left(objects, state, forget, dry_run=dry_run))
     sizes = {path: size for path, size in dead.items() if path not in kept}
     if not dry_run:
-        objects.storage.delete(sizes)
+        try:
+            objects.storage.delete(sizes)
+        except StorageError as error:
+            raise StorageError(
+                f"the versions are expired, but not all of their files are removed: {error.message}",
+                hint="vacuum() removes them",
+            ) from error
     return Expired(tuple(sorted(forget)), tuple(sorted(sizes)), sum(sizes.values()), dry_run)
 
 

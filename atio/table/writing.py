@@ -11,7 +11,7 @@ from atio.commit.build import Request
 from atio.commit.changes import Change, CreateTable, ReplaceAll, Restore
 from atio.commit.loop import Committer, Outcome, RetryPolicy
 from atio.commit.state import State, consistently, load_schema, load_state
-from atio.errors import AtioError, ConflictError, InputError, OutcomeUnknownError
+from atio.errors import AtioError, ConflictError, ContendedError, InputError, OutcomeUnknownError
 from atio.frames import Incoming, incoming
 from atio.metadata.objects import Objects, digest
 from atio.model.base import new_id
@@ -60,6 +60,8 @@ class Writer:
             source = incoming(data)
             try:
                 return self._write_once(source, intent)
+            except ContendedError:
+                raise
             except ConflictError:
                 # The columns changed under us: rows that are still there can be fitted to the new ones.
                 if source.streamed or intent.expected_version is not None or attempt == _RESTAGES - 1:

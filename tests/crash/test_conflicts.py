@@ -84,6 +84,7 @@ def test_a_hopeless_append_leaves_no_data() -> None:
         raced.table.append(frame(7), expected_version=None)
     assert 7 not in ids(raced.direct)[9:]
     assert raced.direct.version == before + raced.turn
+    assert raced.turn == 10, "its rows were staged again although nothing was wrong with them"
     needed = required(raced.inner)
     assert {path for path in listing(raced.inner) if path.startswith("data/")} <= needed
     raced.no_strays()

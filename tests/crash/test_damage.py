@@ -279,6 +279,20 @@ def test_a_table_without_its_pointer_is_not_started_anew() -> None:
     check_repaired(storage)
 
 
+def test_a_lost_pointer_of_one_version_looks_like_a_writer_that_died() -> None:
+    """The two cannot be told apart: the error says what to do in either case."""
+    storage = MemoryStorage()
+    table = Table(storage)
+    with pytest.raises(NotFoundError, match="append") as caught:
+        table.snapshot()
+    assert "repair" not in str(caught.value)
+    table.append(frame(0))
+    storage.delete(["current"])
+    with pytest.raises(NotFoundError, match="repair"):
+        Table(storage).snapshot()
+    assert Table(storage).repair().version == 1
+
+
 def check_repaired(storage: MemoryStorage) -> None:
     done = Table(storage).repair()
     assert (done.version, done.content, done.lost, done.changed) == (NEWEST, NEWEST, (), True)

@@ -12,7 +12,7 @@ import pytest
 
 from atio import Table
 from atio.commit.loop import RetryPolicy
-from atio.errors import AtioError, OutcomeUnknownError
+from atio.errors import AtioError, OutcomeUnknownError, StorageError
 from atio.storage import MemoryStorage, Storage
 from tests.faulty import Faults, FaultyStorage, Kind, copied
 from tests.support.tables import content, listing, required
@@ -281,3 +281,21 @@ def test_nothing_is_deleted_while_the_outcome_is_unknown() -> None:
         except OutcomeUnknownError:
             assert kind is not Kind.RESPONSE_LANDED
         assert faulty.deleted == []
+
+
+def test_files_that_an_expiry_cannot_remove_are_left_to_vacuum(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = MemoryStorage()
+    table = Table(storage)
+    for i in range(5):
+        table.overwrite(pa.table({"id": [i]}))
+
+    def refuse(*_: object) -> None:
+        raise StorageError("injected")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStorage, "delete", refuse)
+        with pytest.raises(StorageError, match=r"are expired.*injected(.|\n)*vacuum"):
+            table.expire(timedelta(0))
+    assert [snapshot.version for snapshot in table.history()] == [5]
+    table.vacuum(timedelta(0))
+    assert listing(storage) == required(storage)

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,14 @@ class Victims:
         assert self._parent.stdout is not None
         return json.loads(self._parent.stdout.readline())
 
-    def kill_one(self, path: Path, turn: int, after: int, pause: float, *, durable: bool) -> list[list[Any]]:
-        """Kill a writer ``pause`` seconds after its acknowledgement number ``after``; returns all of them."""
+    def kill_one(
+        self, path: Path, turn: int, after: int, pause: float, *, durable: bool,
+        strike: Callable[[], object] | None = None,
+    ) -> list[list[Any]]:  # fmt: skip
+        """Kill a writer ``pause`` seconds after its acknowledgement number ``after``; returns all of them.
+
+        ``strike`` is called right before: another way to die.
+        """
         assert self._parent.stdin is not None
         self._parent.stdin.write(json.dumps([str(path), turn, durable]).encode() + b"\n")
         self._parent.stdin.flush()
@@ -52,10 +59,13 @@ class Victims:
             else:
                 acknowledged.append(line)
         time.sleep(pause)  # The moment of death is to be any: this is the attack, not a wait for luck.
-        os.kill(pid, signal.SIGKILL)
+        if strike is not None:
+            strike()
+        with suppress(ProcessLookupError):  # What struck it may have made it end by itself.
+            os.kill(pid, signal.SIGKILL)
         while isinstance(line := self._line(), list):
             acknowledged.append(line)
-        assert line == {"signal": -signal.SIGKILL}
+        assert line["signal"] == -signal.SIGKILL or strike is not None
         return acknowledged
 
     def end(self) -> None:
