@@ -131,6 +131,8 @@ class Bench:
     quick: bool
     peers: Path | None  # the peers' interpreter
     report: Report
+    replaced: int = 0
+    """Bytes of all pointers that the old table ever had."""
     _old: Path | None = None
 
     def pick(self, full: int, quick: int) -> int:
@@ -198,7 +200,7 @@ class Bench:
         if self._old is None:
             root = self.fresh("old")
             for first in range(0, self.versions, 1_000):
-                atio.call("appends", root=root, first=first, count=1_000)
+                self.replaced += atio.call("appends", root=root, first=first, count=1_000)["replaced"]
             self._old = root
         return self._old
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from atio.errors import DamagedError
+from atio.metadata.columns import column
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Footer, ManifestRef
 from atio.schema import scalars
@@ -75,7 +76,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         "footer_size": [e.footer.size if e.footer else None for e in entries],
         "footer_hash": [e.footer.hash if e.footer else None for e in entries],
     }
-    table = pa.table(columns, schema=_FIXED)
+    fields = list(_FIXED)
+    arrays = [column(columns[field.name], field.type) for field in fields]
     stats: dict[int, dict[int, tuple[Any, ...]]] = {}
     for place, entry in enumerate(entries):
         for identity, *values in entry.stats:
@@ -93,8 +95,9 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
                 continue
             kind = bound if number < 2 else pa.int64()
             known = [None if pa.types.is_null(kind) else scalars.decode(v, kind) for v in values]
-            array = pa.array(known, kind)
-            table = table.append_column(pa.field(f"{identity}{suffix}", kind), array)
+            fields.append(pa.field(f"{identity}{suffix}", kind))
+            arrays.append(column(known, kind))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     import pyarrow.parquet as pq  # brings file systems and TLS along: not for those who need no manifest
 
     sink = pa.BufferOutputStream()

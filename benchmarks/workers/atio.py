@@ -32,6 +32,9 @@ class Atio(Subject):
     def probe(self, root: Path) -> None:
         Table.open(root).snapshot()
 
+    def replaced(self, root: Path) -> int:
+        return (root / "current").stat().st_size
+
     def stream(self, root: Path, reader: pa.RecordBatchReader) -> None:
         Table.open(root).append(reader)
 

@@ -64,6 +64,11 @@ class Subject(ABC):
         del error
         return False
 
+    def replaced(self, root: Path) -> int:
+        """Bytes of the files that each commit writes anew under their old names."""
+        del root
+        return 0
+
     def close(self, handle: Any) -> None:
         """Let go of the handle, so that a read starts afresh."""
         del handle
@@ -80,7 +85,7 @@ class Subject(ABC):
         """Append the batches `first`, …; the handle stays open for the next call."""
         if root not in self._handles:
             self._handles[root] = self.open(Path(root))
-        handle, laps, retries = self._handles[root], [], 0
+        handle, laps, retries, replaced = self._handles[root], [], 0, 0
         inputs = [self.prepare(small(number)) for number in range(first, first + count)]
         gc.collect()
         begin = time.perf_counter()
@@ -96,7 +101,9 @@ class Subject(ABC):
                     retries += 1
                     handle = self._handles[root] = self.open(Path(root))
             laps.append(time.perf_counter() - start)
-        return {"laps": laps, "begin": begin, "end": time.perf_counter(), "retries": retries}
+            replaced += self.replaced(Path(root))
+        end = time.perf_counter()
+        return {"laps": laps, "begin": begin, "end": end, "retries": retries, "replaced": replaced}
 
     def do_release(self) -> None:
         while self._handles:
