@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,14 @@ def small(number: int, rows: int = ROWS) -> pa.Table:
             "k": pa.array([f"k{x % 7}" for x in range(rows)]),
         },
     )
+
+
+def large_value() -> list[dict[str, Any]]:
+    """A value of 10 MB as JSON, such as a program keeps between its runs."""
+    return [
+        {"id": x, "name": f"item {x}", "price": x * 1.1, "tags": ["new", "sale"], "parent": None}
+        for x in range(110_000)
+    ]
 
 
 def lineitem(scale: float, generator: Path | None) -> Path:
