@@ -86,7 +86,12 @@ def read_file(root: Path, file: Json, source: Json, target: Json) -> pa.Table:
     schema, columns = pa.schema([arrow_field(field) for field in target["fields"]]), []
     for field, kind in zip(target["fields"], schema.types, strict=True):
         name = names.get(field["id"])
-        column = pa.nulls(file["rows"], kind) if stored is None or name is None else stored.column(name)
+        if stored is not None and name is not None:
+            column = stored.column(name)
+        elif "default" in field:
+            column = pa.array([value(field["default"], kind)] * file["rows"], kind)
+        else:
+            column = pa.nulls(file["rows"], kind)
         if pa.types.is_dictionary(kind) and field["type"].get("values") is not None:
             column = categorical(column, kind, field["type"]["values"])
         columns.append(column if column.type == kind else column.cast(kind))

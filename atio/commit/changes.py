@@ -14,11 +14,15 @@ from atio.commit.state import Draft
 from atio.errors import ConflictError, ExistsError, VersionNotFoundError
 from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
+from atio.model import schema as spec
 from atio.model.base import FrozenDict
 from atio.model.pointer import Tag
 from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
+from atio.schema import scalars
 from atio.schema.bound import BoundSchema
+from atio.schema.evolve import Edit
 from atio.schema.merge import reconcile
+from atio.schema.types import Ids
 
 
 class Change(Protocol):
@@ -54,10 +58,15 @@ class AddFiles(msgspec.Struct, frozen=True):
 
     def apply(self, draft: Draft) -> Draft:
         schema, older = draft.written(self.schema), draft.older_schemas
-        if draft.schema is not None:
+        identity: int | None = None
+        if self.schema.ref in draft.older_schemas:
+            # Written before the columns were changed: they are read by field ids, as older files are.
+            schema, identity = draft.schema, self.schema.spec.id  # type: ignore[assignment]
+        elif draft.schema is not None:
             schema, older = _merged_schema(draft, self)
+        identity = identity or schema.spec.id
         rows = sum(file.rows for file in self.files)
-        added = tuple(f.replace(added=draft.version, schema_id=schema.spec.id) for f in self.files)
+        added = tuple(f.replace(added=draft.version, schema_id=identity) for f in self.files)
         before = draft.summary
         return msgspec.structs.replace(
             draft,
@@ -161,6 +170,30 @@ class Restore(msgspec.Struct, frozen=True):
             ),
             changes=Changes(replaced=True, restored=old.version),
         )
+
+
+class EvolveSchema(msgspec.Struct, frozen=True):
+    """Change columns and no data file. The edits are made to the columns that there are by now."""
+
+    edits: tuple[Edit, ...]
+
+    def apply(self, draft: Draft) -> Draft:
+        current, ids = draft.schema, Ids(draft.last_field_id)
+        assert current is not None
+        fields, names = current.spec.fields, {}
+        for edit in self.edits:
+            fields = edit.apply(fields, ids)
+            names.update(edit.renamed)
+        if fields == current.spec.fields:
+            return draft
+        from atio.frames.pandas.notes import after_evolution
+
+        made = BoundSchema(spec.Schema(id=draft.last_schema_id + 1, fields=fields))
+        notes = after_evolution(current.public, made.public, names)
+        metadata = {scalars.text(key): scalars.text(value) for key, value in notes.items()}
+        made = BoundSchema(made.spec.replace(metadata=FrozenDict(metadata)))
+        older = draft.older_schemas if current.ref is None else (current.ref, *draft.older_schemas)
+        return msgspec.structs.replace(draft, schema=made, older_schemas=older)
 
 
 class SetTag(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -63,6 +64,25 @@ class FileWriter(ABC):
         """Finish the encoding (the sink itself stays open: its owner closes it)."""
 
 
+class Parts(Protocol):
+    """An open file, to be read in part: some columns of some of its row groups.
+
+    Attributes
+    ----------
+    rows
+        Of each row group, in order.
+    """
+
+    @property
+    def rows(self) -> Sequence[int]: ...
+
+    def stats(self, path: tuple[str, ...]) -> list[ColumnStats] | None:
+        """Statistics of a leaf column, one of each row group; None when there are none."""
+
+    def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
+        """The rows of these groups, in the file's order, columns in the order given (at least one)."""
+
+
 class Format(ABC):
     """Encode and decode one data file."""
 
@@ -71,11 +91,16 @@ class Format(ABC):
     suffix: ClassVar[str]
     """With the dot: ``.parquet``."""
     checked: ClassVar[bool] = False
-    """Partial reads verify checksums inside the file; otherwise the whole file must be hashed."""
+    """Its files have checksums inside, which find nearly all damage."""
 
     @abstractmethod
     def check(self, schema: pa.Schema) -> None:
         """Raise ``UnsupportedError`` naming the first column whose type would not come back exactly."""
+
+    def vouches(self, footer: bytes | memoryview) -> bool:
+        """Whether a file on disk with this footer may be read in part: what is read verifies itself."""
+        del footer
+        return False
 
     @abstractmethod
     def writer(self, out: Out, schema: pa.Schema, options: dict[str, str]) -> FileWriter:
@@ -109,3 +134,22 @@ class Format(ABC):
         self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int
     ) -> Iterator[pa.Table]:
         """Decode piece by piece, at most ``rows`` rows each, without holding the whole file decoded."""
+
+    def parts(
+        self, source: pa.Buffer | str, schema: pa.Schema, rows: int
+    ) -> AbstractContextManager[Parts]:
+        """Open a file of so many rows. Formats without row groups have one, which is the whole file."""
+        return nullcontext(_Whole(self, source, schema, rows))
+
+
+class _Whole:
+    def __init__(self, format: Format, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> None:
+        self._format, self._source, self._schema = format, source, schema
+        self.rows = (rows,)
+
+    def stats(self, path: tuple[str, ...]) -> None:
+        del path
+
+    def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
+        found = self._format.read(self._source, self._schema, columns, threads=threads)
+        return found if groups else found.slice(0, 0)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +29,8 @@ from pyarrow import types as pt
 
 from atio.errors import DamagedError, InputError
 from atio.formats import recode, stats
-from atio.formats.base import ColumnStats, FileInfo, FileWriter, Format, Out
+from atio.formats.base import ColumnStats, FileInfo, FileWriter, Format, Out, Parts
+from atio.formats.blocks import KEY, Blocks, HashingOut, chunks
 from atio.formats.errors import decoding, encoding
 from atio.formats.options import Parse, between, boolean, one_of, parse
 from atio.formats.plan import PerSchema, Plan, rows_only
@@ -211,6 +212,7 @@ class _Writer(FileWriter):
 
     def __init__(self, out: Out, plan: _ParquetPlan, settings: _Settings) -> None:
         self._out = out
+        self._hashing = HashingOut(out)
         self._plan = plan
         self._settings = settings
         self._sink: Sink | None = None
@@ -249,6 +251,8 @@ class _Writer(FileWriter):
         else:
             self._flush()
             with self._guarded():
+                # All row groups are written; what follows is the footer, which its own hash covers.
+                self._encoder.add_key_value_metadata({KEY: self._hashing.listed()})
                 self._encoder.close()
             encoder, sink = self._encoder, self._sink
             assert sink is not None
@@ -258,7 +262,7 @@ class _Writer(FileWriter):
 
     def _flush(self) -> None:
         if self._sink is None:
-            self._sink = Sink(self._out)
+            self._sink = Sink(self._hashing)
         with self._guarded():
             if self._encoder is None:
                 self._encoder = self._begin(pa.PythonFile(self._sink, mode="w"))
@@ -299,27 +303,44 @@ class _Writer(FileWriter):
 
     def _leaf_stats(self, leaf: _Leaf, groups: list[Any]) -> ColumnStats:
         nans = None if leaf.counted is None else self._nans[leaf.counted]
-        lower = upper = None
-        nulls: int | None = 0
-        first, known = True, leaf.convert is not None
-        for group in groups:
-            found = group.column(leaf.number).statistics
-            if found is None:
-                if leaf.nothing:
-                    return ColumnStats(None, None, self._rows)
-                return ColumnStats(None, None, None, nans)
-            count = found.null_count
-            nulls = None if nulls is None or count is None else nulls + count
-            if known and found.has_min_max:
-                low, high = leaf.convert(found.min_raw, found.max_raw)  # type: ignore[misc]
-                if first:
-                    lower, upper, first = low, high, False
-                else:
-                    lower = None if low is None or lower is None else min(lower, low)
-                    upper = None if high is None or upper is None else max(upper, high)
-            elif not leaf.floating and found.num_values:
-                known = False  # values without bounds: too long, or without an order (floats: all are NaN)
-        return ColumnStats(lower, upper, nulls, nans) if known else ColumnStats(None, None, nulls, nans)
+        found = [_group_stats(leaf, group) for group in groups]
+        nulls = [one.nulls for one in found]
+        total = None if None in nulls else sum(n for n in nulls if n is not None)
+        if leaf.nothing:
+            return ColumnStats(None, None, self._rows)
+        bounds = [one for one in found if not one.nothing]
+        if all(one.known for one in bounds):
+            lowers, uppers = [one.lower for one in bounds], [one.upper for one in bounds]
+            lower = None if None in lowers else min(lowers, default=None)
+            upper = None if None in uppers else max(uppers, default=None)
+            return ColumnStats(lower, upper, total, nans)
+        return ColumnStats(None, None, total, nans)
+
+
+class _GroupStats(msgspec.Struct, frozen=True):
+    """Of a leaf column in one row group.
+
+    ``nothing``: it has no values that bounds could be about. ``known``: it has them, or needs none.
+    """
+
+    lower: Any = None
+    upper: Any = None
+    nulls: int | None = None
+    nothing: bool = False
+    known: bool = False
+
+
+def _group_stats(leaf: _Leaf, group: Any) -> _GroupStats:
+    found = group.column(leaf.number).statistics
+    if found is None:
+        return _GroupStats()
+    nulls = found.null_count
+    if leaf.convert is not None and found.has_min_max:
+        lower, upper = leaf.convert(found.min_raw, found.max_raw)
+        return _GroupStats(lower, upper, nulls, known=True)
+    # Values without bounds: too long, or without an order. (Of floats: all are NaN.)
+    nothing = leaf.convert is not None and (leaf.floating or not found.num_values)
+    return _GroupStats(nulls=nulls, nothing=nothing)
 
 
 def _size(table: pa.Table) -> int:
@@ -358,6 +379,9 @@ class ParquetFormat(Format):
     def check(self, schema: pa.Schema) -> None:
         self._plans(schema)
 
+    def vouches(self, footer: bytes | memoryview) -> bool:
+        return KEY in bytes(footer)
+
     def writer(self, out: Out, schema: pa.Schema, options: dict[str, str]) -> FileWriter:
         return _Writer(out, self._plans(schema), _settings(frozenset(options.items())))
 
@@ -372,16 +396,23 @@ class ParquetFormat(Format):
         plan = self._plans(schema)
         positions = plan.positions(columns)
         with decoding("parquet"), opened(source) as file:
-            # A whole file was hashed by the caller; of a part, the pages' checksums vouch.
-            reader = _new_reader(file, plan, verify=columns is not None)
-            if positions is None:
+            if positions is None:  # A whole file was hashed by the caller.
+                reader = _new_reader(file, plan, verify=False)
                 if threads and reader.metadata.num_row_groups > 1 and _PROCESSORS > 1:
                     return plan.decode(_in_parallel(source, plan, reader.metadata), None)
                 return plan.decode(_read(reader, plan, None, threads=threads), None)
             order = sorted(set(positions))
             leaves = [leaf for i in order for leaf in plan.spans[i]]
-            table = plan.decode(_read(reader, plan, leaves, threads=threads), order)
+            part = _Part(source, file, plan)
+            part.verify(leaves, range(part.reader.metadata.num_row_groups))
+            table = plan.decode(_read(part.reader, plan, leaves, threads=threads), order)
             return plan.arranged(table, positions)
+
+    @contextmanager
+    def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> Iterator[Parts]:
+        del rows  # the footer says
+        with opened(source) as file:
+            yield _Parts(source, file, self._plans(schema))
 
     def batches(
         self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int
@@ -392,8 +423,7 @@ class ParquetFormat(Format):
         leaves = [leaf for i in order for leaf in plan.spans[i]]
         with opened(source) as file:
             with decoding("parquet"):
-                reader = _new_reader(file, plan, verify=True)
-                pieces = _iterate(reader, leaves, rows)
+                pieces = _iterate(_Part(source, file, plan), leaves, rows)
             while True:
                 with decoding("parquet"):
                     piece = next(pieces, None)
@@ -402,6 +432,63 @@ class ParquetFormat(Format):
                     table = plan.decode(piece, None if chosen is None else order)
                     table = plan.arranged(table, chosen)
                 yield table
+
+
+class _Part:
+    """A reader of parts of a file.
+
+    The hashes of the blocks that they lie in vouch for them. Bytes in memory were hashed by the caller.
+    """
+
+    def __init__(self, source: pa.Buffer | str, file: pa.NativeFile, plan: _ParquetPlan) -> None:
+        self.reader = _new_reader(file, plan, verify=True)
+        listed = (self.reader.metadata.metadata or {}).get(KEY) if isinstance(source, str) else None
+        self._blocks = None if listed is None else Blocks(file, listed)
+        if self._blocks is not None:  # No need for the pages' checksums.
+            self.reader = _new_reader(file, plan, verify=False, metadata=self.reader.metadata)
+
+    def verify(self, leaves: list[int], groups: Sequence[int]) -> None:
+        if self._blocks is not None:
+            self._blocks.check(chunks(self.reader.metadata, leaves, groups))
+
+
+class _Parts:
+    """See ``formats.base.Parts``: the footer is read once for all that is read of the file."""
+
+    def __init__(self, source: pa.Buffer | str, file: pa.NativeFile, plan: _ParquetPlan) -> None:
+        self._plan = plan
+        with decoding("parquet"):
+            self._part = _Part(source, file, plan)
+            self._reader = self._part.reader
+            groups = range(self._reader.metadata.num_row_groups)
+            self._groups = [self._reader.metadata.row_group(i) for i in groups]
+        self.rows = [group.num_rows for group in self._groups]
+
+    def stats(self, path: tuple[str, ...]) -> list[ColumnStats] | None:
+        leaf = next((leaf for leaf in self._plan.leaves if leaf.path == path), None)
+        if leaf is None or leaf.nothing:
+            return None
+        with decoding("parquet"):
+            found = [_group_stats(leaf, group) for group in self._groups]
+        return [ColumnStats(one.lower, one.upper, one.nulls) for one in found]
+
+    def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
+        positions = self._plan.positions(columns)
+        assert positions is not None
+        order = sorted(set(positions))
+        leaves = [leaf for i in order for leaf in self._plan.spans[i]]
+        with decoding("parquet"):
+            self._part.verify(leaves, groups)
+            table = _read_groups(self._reader, self._plan, leaves, groups, threads=threads)
+            return self._plan.arranged(self._plan.decode(table, order), positions)
+
+
+def _read_groups(
+    reader: Any, plan: _ParquetPlan, leaves: list[int] | None, groups: Sequence[int], *, threads: bool
+) -> pa.Table:
+    if len(groups) < 2 or not plan.nested:
+        return reader.read_row_groups(list(groups), leaves, use_threads=threads)
+    return pa.concat_tables([reader.read_row_groups([i], leaves, use_threads=threads) for i in groups])
 
 
 def _read(reader: Any, plan: _ParquetPlan, leaves: list[int] | None, *, threads: bool) -> pa.Table:
@@ -413,7 +500,7 @@ def _read(reader: Any, plan: _ParquetPlan, leaves: list[int] | None, *, threads:
         threads = sum(metadata.row_group(i).total_byte_size for i in range(groups)) >= _THREADED_BYTES
     if groups < 2 or not plan.nested:
         return reader.read_all(leaves, use_threads=threads)
-    return pa.concat_tables([reader.read_row_groups([i], leaves, use_threads=threads) for i in range(groups)])
+    return _read_groups(reader, plan, leaves, range(groups), threads=threads)
 
 
 def _in_parallel(source: pa.Buffer | str, plan: _ParquetPlan, metadata: Any) -> pa.Table:
@@ -429,13 +516,15 @@ def _in_parallel(source: pa.Buffer | str, plan: _ParquetPlan, metadata: Any) -> 
         return pa.concat_tables(list(pool.map(group, range(metadata.num_row_groups))))
 
 
-def _iterate(reader: Any, leaves: list[int], rows: int) -> Iterator[pa.Table]:
+def _iterate(part: _Part, leaves: list[int], rows: int) -> Iterator[pa.Table]:
+    reader = part.reader
     total, groups = reader.metadata.num_rows, reader.metadata.num_row_groups
     if not leaves:
         for start in range(0, total, rows):
             yield rows_only(min(rows, total - start))
         return
     for group in range(groups):  # one by one: see _ParquetPlan.nested
+        part.verify(leaves, [group])
         for batch in reader.iter_batches(rows, [group], leaves, use_threads=True):
             yield pa.Table.from_batches([batch])
 

@@ -57,10 +57,13 @@ def _bits(values: Sequence[object]) -> bytes:
     return number.to_bytes((len(values) + 7) // 8, "little")
 
 
-def _unscaled(value: Decimal | None, scale: int) -> int:
+def _unscaled(value: Decimal | int | None, scale: int) -> int:
     if value is None:
         return 0
+    if isinstance(value, int):  # of a column that was made of integers
+        return value * int(10**scale)
     sign, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)
+    if not isinstance(exponent, int) or not 0 <= exponent + scale <= 76:  # as many digits as there can be
+        raise ValueError(f"{value} is no decimal of scale {scale}")
     number: int = int("".join(map(str, digits))) * 10 ** (exponent + scale)
     return -number if sign else number

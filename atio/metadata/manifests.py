@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -51,16 +52,27 @@ def write(objects: Objects, entries: Sequence[DataFile], types: dict[int, pa.Dat
 
 def read(objects: Objects, ref: ManifestRef) -> tuple[DataFile, ...]:
     """Every entry, the removed ones too, in order."""
-    entries = objects.parsed(ref, tuple, decode)
-    if len(entries) != ref.entries or any(place >= ref.entries for place in ref.removed):
-        raise DamagedError(f"{ref.path} has {len(entries)} entries, not {ref.entries}", file=ref.path)
-    return entries
+    found = objects.parsed(ref, tuple, decode)
+    _check_places(ref, len(found))
+    return found
+
+
+def entries(objects: Objects, ref: ManifestRef) -> Entries:
+    """Every entry, the removed ones too, as columns."""
+    found = objects.parsed(ref, Entries, Entries)
+    _check_places(ref, found.count)
+    return found
+
+
+def _check_places(ref: ManifestRef, count: int) -> None:
+    if count != ref.entries or any(place >= ref.entries for place in ref.removed):
+        raise DamagedError(f"{ref.path} has {count} entries, not {ref.entries}", file=ref.path)
 
 
 def live(objects: Objects, ref: ManifestRef) -> tuple[DataFile, ...]:
-    entries = read(objects, ref)
+    found = read(objects, ref)
     gone = set(ref.removed)
-    return tuple(e for i, e in enumerate(entries) if i not in gone) if gone else entries
+    return tuple(e for i, e in enumerate(found) if i not in gone) if gone else found
 
 
 def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
@@ -81,7 +93,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
     stats: dict[int, dict[int, tuple[Any, ...]]] = {}
     for place, entry in enumerate(entries):
         for identity, *values in entry.stats:
-            stats.setdefault(int(identity), {})[place] = tuple(values)  # type: ignore[arg-type]
+            if isinstance(identity, int):
+                stats.setdefault(identity, {})[place] = tuple(values)
     for identity, by_entry in stats.items():
         if identity not in types:
             continue
@@ -94,9 +107,8 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
             if number == 3 and all(value is None for value in values):
                 continue
             kind = bound if number < 2 else pa.int64()
-            known = [None if pa.types.is_null(kind) else scalars.decode(v, kind) for v in values]
             fields.append(pa.field(f"{identity}{suffix}", kind))
-            arrays.append(column(known, kind))
+            arrays.append(statistics(identity, values, kind))
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     import pyarrow.parquet as pq  # brings file systems and TLS along: not for those who need no manifest
 
@@ -107,39 +119,90 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def decode(data: bytes) -> tuple[DataFile, ...]:
-    """The entries; ``ValueError`` if ``data`` is not what ``encode`` makes."""
-    import pyarrow.parquet as pq
+def statistics(identity: int, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """One kind of statistics of a field, as JSON has them, as a column.
 
+    They come from snapshots, which may have anything in their place: ``DamagedError``.
+    """
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows * _LEAST > len(data):
-            raise ValueError(f"{len(data)} bytes cannot hold {file.metadata.num_rows} entries")
-        table = file.read(use_threads=False)
-        fixed = table.select(_FIXED.names).cast(_FIXED).to_pydict()
+        return column([None if pa.types.is_null(kind) else scalars.decode(v, kind) for v in values], kind)
+    except (TypeError, ValueError, ArithmeticError, pa.ArrowException) as error:
+        raise DamagedError(f"statistics of the field {identity} are not of its type: {error}") from error
+
+
+class Entries:
+    """A manifest's entries as columns; those that are asked for as objects.
+
+    ``ValueError`` if the bytes are not what ``encode`` makes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        import pyarrow.parquet as pq
+
+        with _not_a_manifest():
+            self._file = pq.ParquetFile(pa.BufferReader(data))
+        self.count: int = self._file.metadata.num_rows
+        if self.count * _LEAST > len(data):
+            raise ValueError(f"{len(data)} bytes cannot hold {self.count} entries")
+        self._names = set(self._file.schema_arrow.names)
+        self._columns: dict[str, pa.ChunkedArray] = {}
+
+    def column(self, name: str) -> pa.ChunkedArray | None:
+        """A column by name, such as ``rows`` or ``3.lower``; None if there is none."""
+        if name not in self._columns and name in self._names:
+            self._load([name])
+        return self._columns.get(name)
+
+    def _load(self, names: Sequence[str]) -> None:
+        wanted = [name for name in names if name not in self._columns]
+        if wanted:
+            with _not_a_manifest():
+                table = self._file.read(wanted, use_threads=False)
+                for name in wanted:
+                    found = table.column(name)
+                    self._columns[name] = (
+                        found.cast(_FIXED.field(name).type) if name in _FIXED.names else found
+                    )
+
+    def files(self, places: Sequence[int] | None = None) -> tuple[DataFile, ...]:
+        """The entries at these places, or all, with all that is known of them."""
+        statistics = [n for n in self._file.schema_arrow.names if n not in _FIXED.names]
+        self._load([*_FIXED.names, *statistics])
+        columns = {**self._columns}
+        if places is not None:
+            indices = column(places, pa.int64())
+            columns = {name: found.take(indices) for name, found in columns.items()}
+        fixed = {name: columns[name].to_pylist() for name in _FIXED.names}
+        stats: list[list[tuple[Any, ...]]] = [[] for _ in fixed["path"]]
+        for identity in (int(n.removesuffix(".nulls")) for n in statistics if n.endswith(".nulls")):
+            names = [name for suffix in _SUFFIXES if (name := f"{identity}{suffix}") in columns]
+            for place, values in enumerate(zip(*(columns[n].to_pylist() for n in names), strict=True)):
+                if any(value is not None for value in values):
+                    lower, upper, *counts = values
+                    stats[place].append((identity, scalars.encode(lower), scalars.encode(upper), *counts))
+        plain = [n for n in _FIXED.names if not n.startswith("footer")]
+        footers = zip(fixed["footer_size"], fixed["footer_hash"], strict=True)
+        return tuple(
+            DataFile(
+                **{name: fixed[name][place] for name in plain},
+                footer=None if size is None else Footer(size=size, hash=checksum),
+                stats=tuple(stats[place]),
+            )
+            for place, (size, checksum) in enumerate(footers)
+        )
+
+
+def decode(data: bytes) -> tuple[DataFile, ...]:
+    """All entries; ``ValueError`` if ``data`` is not what ``encode`` makes."""
+    return Entries(data).files()
+
+
+@contextmanager
+def _not_a_manifest() -> Iterator[None]:
+    try:
+        yield
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ValueError(f"not a manifest: {error}") from error
-    stats: list[list[tuple[Any, ...]]] = [[] for _ in range(table.num_rows)]
-    identities = [int(n.removesuffix(".nulls")) for n in table.column_names if n.endswith(".nulls")]
-    for identity in identities:
-        names = [f"{identity}{suffix}" for suffix in _SUFFIXES if f"{identity}{suffix}" in table.column_names]
-        for place, values in enumerate(zip(*(table.column(n).to_pylist() for n in names), strict=True)):
-            if any(value is not None for value in values):
-                lower, upper, *counts = values
-                found = (scalars.encode(lower), scalars.encode(upper), *counts)
-                stats[place].append((identity, *found))
-    names = [n for n in _FIXED.names if not n.startswith("footer")]
-    entries = []
-    for place, row_stats in enumerate(stats):
-        size, checksum = fixed["footer_size"][place], fixed["footer_hash"][place]
-        entries.append(
-            DataFile(
-                **{name: fixed[name][place] for name in names},
-                footer=None if size is None else Footer(size=size, hash=checksum),
-                stats=tuple(row_stats),
-            )
-        )
-    return tuple(entries)
 
 
 def statistics_type(kind: pa.DataType) -> pa.DataType:

@@ -142,10 +142,15 @@ class Pointer(Model, frozen=True, omit_defaults=True, kw_only=True):
     @classmethod
     def decode(cls, data: bytes | str) -> Self:
         raw = data.encode() if isinstance(data, str) else data
-        line, _, rest = raw.partition(b"\n")
-        if rest != xxhash.xxh3_64_hexdigest(line).encode() + b"\n":
+        if not sealed(raw):
             raise ValueError("the checksum on its second line does not match its first")
-        return super().decode(line)
+        return super().decode(raw.partition(b"\n")[0])
+
+
+def sealed(data: bytes) -> bool:
+    """Whether the second line of a pointer is the checksum of its first."""
+    line, _, rest = data.partition(b"\n")
+    return rest == xxhash.xxh3_64_hexdigest(line).encode() + b"\n"
 
 
 def metadata_path(identity: str) -> str:

@@ -57,12 +57,17 @@ Type = str | StructType | ListType | MapType | DictionaryType | RunEndEncodedTyp
 
 
 class Field(Model, frozen=True, omit_defaults=True, kw_only=True):
-    """A column, or a part of one. The id is permanent; the name is not."""
+    """A column, or a part of one. The id is permanent; the name is not.
+
+    ``default`` is the value of rows in files that do not have the field, and of rows that are written
+    without it.
+    """
 
     id: Count
     name: str
     type: Type
     nullable: bool = True
+    default: JsonValue = None
     metadata: dict[str, str] = {}
 
     def __post_init__(self) -> None:
@@ -70,7 +75,7 @@ class Field(Model, frozen=True, omit_defaults=True, kw_only=True):
 
     def structure(self) -> Any:
         """What decides how a file written with this field is read: all but dictionary values."""
-        return (self.id, self.name, self.nullable, _structure(self.type))
+        return (self.id, self.name, self.nullable, self.default, _structure(self.type))
 
 
 class Schema(Model, frozen=True, omit_defaults=True, kw_only=True):
@@ -82,6 +87,9 @@ class Schema(Model, frozen=True, omit_defaults=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self.freeze("metadata")
+        for what in ("name", "id"):
+            if len({getattr(field, what) for field in self.fields}) < len(self.fields):
+                raise ValueError(f"two columns have the same {what}")
 
     def structure(self) -> Any:
         return tuple(field.structure() for field in self.fields)

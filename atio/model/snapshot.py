@@ -119,6 +119,10 @@ class FrameIndex(Model, frozen=True, omit_defaults=True, kw_only=True):
     step: int
     name: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.step == 0:
+            raise ValueError("the step of an index is 0")
+
 
 class Snapshot(Model, frozen=True, omit_defaults=True, kw_only=True):
     """One version: immutable, complete, and linked to its parent by hash."""

@@ -14,7 +14,7 @@ from atio.model import schema as spec
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.schema.cast import cast, castable
-from atio.schema.read import plain, positions
+from atio.schema.read import default, plain, positions
 from atio.schema.types import MAX_DICTIONARY, Ids, field_from_arrow, type_from_arrow
 
 _INDEX_TYPES = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
@@ -31,6 +31,8 @@ class Fitter:
         Where ``current`` is None: a schema whose ids are kept for columns of equal name and type.
     last_schema_id, last_field_id
         The highest ids ever used.
+    grow
+        Columns that the schema does not have are added to it, behind the others and nullable.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Fitter:
         previous: BoundSchema | None = None,
         last_schema_id: int = 0,
         last_field_id: int = 0,
+        grow: bool = False,
     ) -> None:
+        self._grow = grow
         self._previous = previous
         self._ids = Ids(last_field_id)
         self._new_schema_id = last_schema_id + 1
@@ -97,6 +101,7 @@ class Fitter:
         assert self._schema is not None
         target = self._schema.arrow
         if not (table.schema.names == target.names and self._plain(table.schema, target)):
+            check_names(table.schema.names)
             self._check_columns(table)
             self._promote(table.schema)
             target = self._schema.arrow
@@ -118,13 +123,17 @@ class Fitter:
     def _check_columns(self, table: pa.Table) -> None:
         assert self._schema is not None
         known = set(self._schema.arrow.names)
-        for name in table.column_names:
-            if name not in known:
-                raise SchemaError(
-                    f"column {name!r} ({table.schema.field(name).type}) is not in the table",
-                    column=name,
-                    hint=meant(name, known) or "drop it from the data, or overwrite the table",
-                )
+        fresh = [field for field in table.schema if field.name not in known]
+        if fresh and self._grow:
+            added = tuple(field_from_arrow(field.with_nullable(True), self._ids) for field in fresh)
+            self._evolve((*self._schema.spec.fields, *added))
+        elif fresh:
+            name = fresh[0].name
+            raise SchemaError(
+                f"column {name!r} ({fresh[0].type}) is not in the table",
+                column=name,
+                hint=meant(name, known) or "add it with schema_mode='merge', or drop it from the data",
+            )
 
     def _promote(self, found: pa.Schema) -> None:
         """Columns that were all null so far take the type of the data."""
@@ -147,6 +156,9 @@ class Fitter:
     def _column(self, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
         position = table.schema.get_field_index(field.name)
         if position < 0:
+            own = self._schema.spec.fields[self._schema.arrow.get_field_index(field.name)]  # type: ignore[union-attr]
+            if own.default is not None:
+                return pa.chunked_array([default(own, table.num_rows, field.type)])
             if not field.nullable:
                 raise SchemaError(
                     f"column {field.name!r} ({field.type}) is missing in the data and may not be null",

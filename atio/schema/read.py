@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
+from atio.model import schema as spec
+from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.schema.types import field_to_arrow
 
@@ -23,31 +25,63 @@ def reader(
         given = target.public.remove_metadata()
         found = given if list(columns) == given.names else pa.schema([given.field(name) for name in columns])
         return lambda table: pa.Table.from_arrays(table.columns, schema=found)
-    names = {field.id: field.name for field in source.spec.fields}
-    wanted = [(names.get(f.id), f) for f in target.spec.fields if f.name in set(columns)]
-    order = {name: i for i, name in enumerate(columns)}
-    wanted.sort(key=lambda pair: order[pair[1].name])
-    arrow = [field_to_arrow(field) for _, field in wanted]
-    plain = pa.schema([target.public.field(field.name) for _, field in wanted])
+    known = {field.id: field for field in source.spec.fields}
+    by_name = {field.name: field for field in target.spec.fields}
+    wanted = [by_name[name] for name in columns]
+    arrow = [field_to_arrow(field) for field in wanted]
+    plain = pa.schema([target.public.field(name) for name in columns])
     if not any(pa.types.is_dictionary(field.type) for field in arrow) and source.same_structure(target):
         return lambda table: pa.Table.from_arrays(table.columns, schema=plain)
 
-    from atio.schema.cast import cast
-
     def read(table: pa.Table) -> pa.Table:
         made = []
-        for (name, _), field in zip(wanted, arrow, strict=True):
-            if name is None:
-                made.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+        for field, to in zip(wanted, arrow, strict=True):
+            old = known.get(field.id)
+            if old is None:
+                made.append(pa.chunked_array([default(field, table.num_rows, to.type)]))
             elif field.name in target.categories:
                 kept = target.categories[field.name]
-                chunks = [_reindexed(chunk, kept, field.type) for chunk in table.column(name).chunks]
-                made.append(pa.chunked_array(chunks, field.type))
+                chunks = [_reindexed(chunk, kept, to.type) for chunk in table.column(old.name).chunks]
+                made.append(pa.chunked_array(chunks, to.type))
             else:
-                made.append(cast(table.column(name), field))
+                made.append(_conformed(table.column(old.name), old, field, to))
         return pa.Table.from_arrays(made, schema=plain)
 
     return read
+
+
+def default(field: spec.Field, rows: int, kind: pa.DataType) -> pa.Array:
+    """The value of rows that were written without the field."""
+    if field.default is None:
+        return pa.nulls(rows, kind)
+    value = pa.array([scalars.decode(field.default, kind)], kind)
+    return value.take(pa.repeat(0, rows))
+
+
+def _conformed(column: pa.ChunkedArray, old: spec.Field, new: spec.Field, to: pa.Field) -> pa.ChunkedArray:
+    """The column of a file as the version has it: its type, and the parts that structs have by now."""
+    from atio.schema.cast import cast
+
+    if not isinstance(new.type, spec.StructType) or old.structure() == new.structure():
+        return cast(column, to)
+    chunks = [_struct(chunk, old, new, to.type) for chunk in column.chunks]
+    return pa.chunked_array(chunks, to.type)
+
+
+def _struct(chunk: pa.StructArray, old: spec.Field, new: spec.Field, kind: pa.StructType) -> pa.StructArray:
+    assert isinstance(old.type, spec.StructType)
+    assert isinstance(new.type, spec.StructType)
+    places = {field.id: place for place, field in enumerate(old.type.fields)}
+    children = []
+    for field, to in zip(new.type.fields, kind.fields, strict=True):
+        place = places.get(field.id)
+        if place is None:
+            children.append(default(field, len(chunk), to.type))
+            continue
+        part = pa.chunked_array([chunk.field(place)])
+        found = _conformed(part, old.type.fields[place], field, to.with_nullable(True))
+        children.append(found.combine_chunks())
+    return pa.StructArray.from_arrays(children, fields=list(kind.fields), mask=chunk.is_null())
 
 
 def source_columns(source: BoundSchema, target: BoundSchema, columns: Sequence[str]) -> list[str]:

@@ -32,6 +32,8 @@ _PLAIN = {
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns), tz=(.{1,64})\]")
 _DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d{1,2}), (-?\d{1,3})\)")
 _FIXED = re.compile(r"fixed_size_binary\[(\d{1,9})\]")
+_WIDEST = 2**24
+"""Bytes, or items, of one value of a fixed size: every null takes as much, however small the files are."""
 _LISTS: dict[str, Callable[[pa.Field], pa.DataType]] = {
     "list": pa.list_,
     "large_list": pa.large_list,
@@ -77,6 +79,11 @@ def field_from_arrow(field: pa.Field, ids: Ids) -> spec.Field:
 
 
 def type_from_arrow(kind: pa.DataType, ids: Ids) -> spec.Type:
+    if _width(kind) > _WIDEST:
+        raise UnsupportedError(
+            f"values of {kind} are too large: at most {_WIDEST:,} bytes or items",
+            hint="use a type of variable size",
+        )
     name = str(kind)
     if name in _PLAIN or _TIMESTAMP.fullmatch(name) or _DECIMAL.fullmatch(name) or _FIXED.fullmatch(name):
         return name
@@ -115,6 +122,15 @@ def type_from_arrow(kind: pa.DataType, ids: Ids) -> spec.Type:
     raise UnsupportedError(f"Arrow type {kind} cannot be kept in a table", hint="cast the column first")
 
 
+def _width(kind: pa.DataType) -> int:
+    """Bytes, or items, that a null of the type takes at least."""
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _width(kind.value_type)
+    return 1
+
+
 # -- specification to Arrow ------------------------------------------------------------------------
 
 
@@ -138,7 +154,10 @@ def type_to_arrow(kind: spec.Type, *, ids: bool = True) -> pa.DataType:
         case spec.StructType():
             return pa.struct([field_to_arrow(f, ids=ids) for f in kind.fields])
         case spec.ListType(layout="fixed_size_list"):
-            return pa.list_(field_to_arrow(kind.item, ids=ids), kind.size)
+            item = field_to_arrow(kind.item, ids=ids)
+            if kind.size is None or not 0 <= kind.size * max(_width(item.type), 1) <= _WIDEST:
+                raise DamagedError(f"the schema has a list of the fixed size {kind.size}")
+            return pa.list_(item, kind.size)
         case spec.ListType():
             return _LISTS[kind.layout](field_to_arrow(kind.item, ids=ids))
         case spec.MapType():
@@ -163,7 +182,7 @@ def primitive(name: str) -> pa.DataType:
         if match := _DECIMAL.fullmatch(name):
             make = getattr(pa, f"decimal{match[1]}")
             return make(int(match[2]), int(match[3]))
-        if match := _FIXED.fullmatch(name):
+        if (match := _FIXED.fullmatch(name)) and int(match[1]) <= _WIDEST:
             return pa.binary(int(match[1]))
     except (pa.ArrowException, ValueError) as error:
         raise DamagedError(f"the schema has a type that Arrow refuses: {name}: {error}") from error

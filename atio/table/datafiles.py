@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Self
 
 import msgspec
@@ -14,7 +14,7 @@ import xxhash
 
 from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
 from atio.formats import get_format
-from atio.formats.base import FileInfo, Format
+from atio.formats.base import FileInfo, Format, Parts
 from atio.formats.plan import rows_only
 from atio.metadata.objects import check, digest, missing
 from atio.model.base import Ref, new_id
@@ -211,7 +211,9 @@ def _data_file(
 ) -> DataFile:
     footer = None
     if info.footer is not None and size > _WHOLE and info.footer <= len(tail):
-        footer = Footer(size=info.footer, hash=digest(tail[-info.footer :]))
+        end = tail[-info.footer :]
+        if get_format(format).vouches(end):
+            footer = Footer(size=info.footer, hash=digest(end))
     return DataFile(
         path=path, size=size, hash=hash, rows=info.rows, format=format, schema_id=schema.spec.id,
         footer=footer, stats=_statistics(info, schema),
@@ -288,14 +290,32 @@ def read_batches(
         raise DamagedError(f"{file.path} has {found} rows, not {file.rows}", file=file.path)
 
 
+@contextmanager
+def open_parts(storage: Storage, file: DataFile, schema: pa.Schema) -> Iterator[Parts]:
+    """The file, to be read in part; what is read is verified.
+
+    Raises
+    ------
+    DamagedError
+        As ``read_file``.
+    """
+    try:
+        source = _verified(storage, file, partial=True)
+        with get_format(file.format).parts(source, schema, file.rows) as parts:
+            if sum(parts.rows) != file.rows:
+                raise DamagedError(f"{file.path} has {sum(parts.rows)} rows, not {file.rows}", file=file.path)
+            yield parts
+    except AtioError as error:
+        raise error.at(file=file.path) from error.__cause__
+
+
 def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str:
     """The file's bytes, or a path whose partial reads verify themselves."""
     ref = Ref(path=file.path, size=file.size, hash=file.hash)
     try:
         path = storage.local_path(file.path)
         if path is not None and file.size > _WHOLE:
-            if partial and get_format(file.format).checked and file.footer is not None:
-                _check_footer(storage, file, ref)
+            if partial and _can_be_read_in_part(storage, file, ref):
                 return path
             return _mapped(path, ref)
         data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
@@ -305,12 +325,15 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
     return pa.py_buffer(data)
 
 
-def _check_footer(storage: Storage, file: DataFile, ref: Ref) -> None:
-    assert file.footer is not None
+def _can_be_read_in_part(storage: Storage, file: DataFile, ref: Ref) -> bool:
+    """Whether the file's footer, which is verified here, vouches for the rest."""
+    if file.footer is None:
+        return False
     if (size := storage.size(file.path)) != file.size:
         raise DamagedError(f"{file.path} has {size} bytes, not {file.size}", file=file.path)
-    tail = storage.read(file.path, file.size - file.footer.size, file.footer.size)
+    tail = storage.read(file.path, max(file.size - file.footer.size, 0), file.footer.size)
     check(ref.replace(size=file.footer.size, hash=file.footer.hash), tail)
+    return get_format(file.format).vouches(tail)
 
 
 def _mapped(path: str, ref: Ref) -> pa.Buffer:

@@ -43,16 +43,18 @@ def expire(
         return Expired((), (), 0, dry_run)
     if not dry_run:
         committer.commit(Request("expire", (Forget(forget),), makes_version=False))
-    forget, kept = consistently(objects, lambda state: _left(objects, state, forget, dry_run=dry_run))
-    sizes = {path: size for path, size in dead.items() if path not in kept}
-    if not dry_run:
-        try:
+    try:
+        forget, kept = consistently(objects, lambda state: _left(objects, state, forget, dry_run=dry_run))
+        sizes = {path: size for path, size in dead.items() if path not in kept}
+        if not dry_run:
             objects.storage.delete(sizes)
-        except StorageError as error:
-            raise StorageError(
-                f"the versions are expired, but not all of their files are removed: {error.message}",
-                hint="vacuum() removes them",
-            ) from error
+    except StorageError as error:
+        if dry_run:
+            raise
+        raise StorageError(
+            f"the versions are expired, but not all of their files are removed: {error.message}",
+            hint="vacuum() removes them",
+        ) from error
     return Expired(tuple(sorted(forget)), tuple(sorted(sizes)), sum(sizes.values()), dry_run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,17 @@ from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.datafiles import BATCH_ROWS, read_batches, read_file
+from atio.table.doors.face import Doors
 from atio.table.lookup import retained
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
+    from atio.predicate import Bound
+    from atio.table.explain import Explanation
+    from atio.table.matching import Matching
+    from atio.table.planning import Planned
 
 _SMALL = 2**20
 
@@ -34,7 +41,7 @@ def live_files(objects: Objects, snapshot: Snapshot) -> Iterator[DataFile]:
     yield from snapshot.files
 
 
-class Scan(msgspec.Struct, frozen=True):
+class Scan(Doors, msgspec.Struct, frozen=True):
     """A version's rows, restricted: nothing is read before a ``to_…`` method is called.
 
     Attributes
@@ -43,6 +50,8 @@ class Scan(msgspec.Struct, frozen=True):
         Names in the order of the result; None for all.
     limit
         At most that many rows, the first ones; None for all.
+    condition
+        Only rows for which it is true; None for all.
     """
 
     objects: Objects
@@ -51,6 +60,7 @@ class Scan(msgspec.Struct, frozen=True):
     table_url: str
     columns: tuple[str, ...] | None = None
     limit: int | None = None
+    condition: Bound | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and (isinstance(self.limit, bool) or self.limit < 0):
@@ -76,7 +86,10 @@ class Scan(msgspec.Struct, frozen=True):
         return pa.schema([public.field(name) for name in self.columns], metadata=public.metadata)
 
     def files(self) -> Iterator[DataFile]:
-        """The data files that the scan reads."""
+        """The data files that the scan reads, or with a condition may have to read."""
+        if self.condition is not None:
+            yield from (planned.file for planned in self._planned())
+            return
         left = self.limit
         for file in live_files(self.objects, self.snapshot):
             if left is not None and left <= 0:
@@ -87,6 +100,8 @@ class Scan(msgspec.Struct, frozen=True):
 
     def to_arrow(self) -> pa.Table:
         """All rows as one Arrow table."""
+        if self.condition is not None:
+            return self._whole(list(self._matching()))
         parts: list[pa.Table] = []
         left = self.limit
         for file in self.files():
@@ -124,17 +139,67 @@ class Scan(msgspec.Struct, frozen=True):
         if rows < 1:
             raise InputError(f"batches of {rows} rows cannot be", table=self.table_url)
         schema = self.schema
+        pieces = self._pieces(rows) if self.condition is None else self._matching(by_group=True)
+        for part in pieces:
+            named = part.replace_schema_metadata(schema.metadata) if part.num_columns else part
+            yield from named.to_batches(max_chunksize=rows)
+
+    def _pieces(self, rows: int) -> Iterator[pa.Table]:
         left = self.limit
         for file in self.files():
             with self._located():
                 for found in self._read_batches(file, rows):
                     part = found if left is None else _head(found, left)
                     left = None if left is None else left - part.num_rows
-                    if part.num_columns:
-                        part = part.replace_schema_metadata(schema.metadata)
-                    yield from part.to_batches(max_chunksize=rows)
+                    yield part
                     if left == 0:
                         return
+
+    # -- with a condition ------------------------------------------------------------------------
+
+    def _planned(self) -> Iterator[Planned]:
+        from atio.table.planning import plan
+
+        assert self.condition is not None
+        with self._located():
+            yield from plan(self.objects, self.snapshot, self.bound, self.condition)
+
+    def _matching(self, *, by_group: bool = False) -> Iterator[pa.Table]:
+        """The rows for which the condition is true, file by file, in order."""
+        from atio.table.matching import Matching
+
+        assert self.condition is not None
+        matching = Matching(self.objects.storage, self.bound, self._names(), self.condition)
+        left = self.limit
+        if left == 0:
+            return
+        if left is None and not by_group:
+            yield from self._in_parallel(matching)
+            return
+        for file in self.files():
+            with self._located():
+                for found in matching.pieces(file, self.source(file), whole=False, threads=True):
+                    part = found if left is None else _head(found, left)
+                    left = None if left is None else left - part.num_rows
+                    yield part
+                    if left == 0:
+                        return
+
+    def _in_parallel(self, matching: Matching) -> Iterator[pa.Table]:
+        files = list(self.files())
+        if len(files) < 2:
+            for file in files:
+                with self._located():
+                    yield from matching.pieces(file, self.source(file), whole=True, threads=True)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        def read(file: DataFile) -> list[pa.Table]:
+            return list(matching.pieces(file, self.source(file), whole=True, threads=False))
+
+        with self._located(), ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
+            for found in pool.map(read, files):
+                yield from found
 
     def to_reader(self, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
         """As ``to_batches``, as the stream object other Arrow libraries take."""
@@ -146,7 +211,8 @@ class Scan(msgspec.Struct, frozen=True):
         ``kwargs`` go to ``pyarrow.Table.to_pandas``.
         """
         found = self.to_arrow()
-        index = self.snapshot.index
+        # The index of a whole table counts its rows; those that a condition leaves are counted anew.
+        index = None if self.condition is not None else self.snapshot.index
         if index is None:
             return frames.to_pandas(found, **kwargs)
         stop = index.start + index.step * found.num_rows
@@ -157,25 +223,60 @@ class Scan(msgspec.Struct, frozen=True):
         """All rows as a Polars frame."""
         return frames.to_polars(self.to_arrow())
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.to_reader().__arrow_c_stream__(requested_schema)
+    def to_lazy(self) -> pl.LazyFrame:
+        """As a Polars ``LazyFrame``: what a query selects, filters and slices, it alone reads.
+
+        Polars itself reads data files that are local Parquet and hold the columns as they are; they are
+        hashed first, once a process. Otherwise it gets the rows of this scan, batch by batch. Rows, order
+        and dtypes are those of ``to_polars()`` either way.
+        """
+        from atio.table.doors.polars import lazy
+
+        with self._located():
+            return lazy(self)
+
+    def _scan(self) -> Scan:
+        return self
 
     def count(self) -> int:
-        """Rows of the result, from the metadata alone."""
-        rows = self.snapshot.summary.rows
+        """Rows of the result, from the metadata alone where they tell."""
+        rows = self.snapshot.summary.rows if self.condition is None else self._count()
         return rows if self.limit is None else min(rows, self.limit)
+
+    def _count(self) -> int:
+        from atio.table.matching import Matching
+
+        assert self.condition is not None
+        matching = Matching(self.objects.storage, self.bound, (), self.condition)
+        total = 0
+        for planned in self._planned():
+            if planned.sure:
+                total += planned.file.rows
+                continue
+            with self._located():
+                file = planned.file
+                pieces = matching.pieces(file, self.source(file), whole=True, threads=True)
+                total += sum(found.num_rows for found in pieces)
+        return total
+
+    def explain(self) -> Explanation:
+        """Which files, row groups and rows are read, and how many the condition saves; reads footers only."""
+        from atio.table.explain import explain
+
+        with self._located():
+            return explain(self)
 
     # -- one file --------------------------------------------------------------------------------
 
     def _names(self) -> Sequence[str]:
         return self.bound.arrow.names if self.columns is None else self.columns
 
-    def _source(self, file: DataFile) -> BoundSchema:
+    def source(self, file: DataFile) -> BoundSchema:
         """The schema a file was written with, as far as it matters to its reading."""
         return file_schema(self.objects, file, self.bound, self.snapshot.schemas[1:])
 
     def _plan(self, file: DataFile) -> tuple[pa.Schema, list[str], Callable[[pa.Table], pa.Table]]:
-        source = self._source(file)
+        source = self.source(file)
         names = self._names()
         return source.arrow, source_columns(source, self.bound, names), reader(source, self.bound, names)
 

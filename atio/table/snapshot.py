@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from atio.commit.state import load_schema
+from atio.errors import Located
 from atio.metadata.objects import Objects
 from atio.model import snapshot as spec
 from atio.table.datafiles import BATCH_ROWS
+from atio.table.doors.face import Doors
 from atio.table.scan import Scan, live_files
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
+    from atio.predicate import Where
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Snapshot:
+class Snapshot(Doors):
     """A version: immutable, and readable as long as it is retained.
 
     Comes from ``Table.snapshot`` and from the methods that write.
@@ -49,7 +53,7 @@ class Snapshot:
 
     @property
     def operation(self) -> str:
-        """``create``, ``append``, ``overwrite``, ``restore`` or ``repair``."""
+        """``create``, ``append``, ``overwrite``, ``evolve``, ``restore`` or ``repair``."""
         return self._model.operation
 
     @property
@@ -83,36 +87,80 @@ class Snapshot:
 
     # -- reading -----------------------------------------------------------------------------
 
-    def scan(self, columns: Sequence[str] | None = None, limit: int | None = None) -> Scan:
-        """Prepare a read of some columns, or of the first ``limit`` rows."""
-        names = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
-        return Scan(self._objects, self._model, self._bound, self._table_url, names, limit)
+    def scan(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> Scan:
+        """Prepare a read: some columns, the rows for which ``where`` is true, the first ``limit`` of them.
 
-    def to_arrow(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pa.Table:
-        """As one ``pyarrow.Table``."""
-        return self.scan(columns, limit).to_arrow()
+        Parameters
+        ----------
+        where
+            A condition: ``col("price") > 10``, SQL text ``"price > 10"``, or filters as pandas and pyarrow
+            know them, ``[("price", ">", 10)]``. Files and row groups that cannot match are not read.
+
+        Raises
+        ------
+        InputError
+            There is no such column, or the condition does not fit the columns' types.
+        """
+        names = None if columns is None else tuple([columns] if isinstance(columns, str) else columns)
+        condition = None
+        if where is not None:
+            from atio.predicate import bind
+
+            with Located(table=self._table_url, version=self.version):
+                condition = bind(where, self._bound.public)
+        return Scan(self._objects, self._model, self._bound, self._table_url, names, limit, condition)
+
+    def to_arrow(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> pa.Table:
+        """As one ``pyarrow.Table``; parameters as for :meth:`scan`."""
+        return self.scan(columns, limit, where=where).to_arrow()
 
     def to_pandas(
-        self, columns: Sequence[str] | None = None, limit: int | None = None, **kwargs: Any
+        self,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+        *,
+        where: Where | None = None,
+        **kwargs: Any,
     ) -> pd.DataFrame:
         """As a pandas frame, as it was written: index, dtypes, categories, zones, attrs.
 
         ``kwargs`` go to ``pyarrow.Table.to_pandas``.
         """
-        return self.scan(columns, limit).to_pandas(**kwargs)
+        return self.scan(columns, limit, where=where).to_pandas(**kwargs)
 
-    def to_polars(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pl.DataFrame:
+    def to_polars(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> pl.DataFrame:
         """As a Polars frame."""
-        return self.scan(columns, limit).to_polars()
+        return self.scan(columns, limit, where=where).to_polars()
+
+    def to_lazy(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> pl.LazyFrame:
+        """As a Polars ``LazyFrame``, which reads what a query needs; see :meth:`Scan.to_lazy`."""
+        return self.scan(columns, limit, where=where).to_lazy()
 
     def to_batches(
-        self, columns: Sequence[str] | None = None, limit: int | None = None, *, rows: int = BATCH_ROWS
+        self,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+        *,
+        where: Where | None = None,
+        rows: int = BATCH_ROWS,
     ) -> Iterator[pa.RecordBatch]:
         """Record batches of at most ``rows`` rows, one after the other, in bounded memory."""
-        return self.scan(columns, limit).to_batches(rows)
+        return self.scan(columns, limit, where=where).to_batches(rows)
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.scan().__arrow_c_stream__(requested_schema)
+    def count(self, where: Where | None = None) -> int:
+        """How many rows there are for which ``where`` is true; reads no more than it must."""
+        return self.scan((), where=where).count()
+
+    def _scan(self) -> Scan:
+        return self.scan()
 
     def __len__(self) -> int:
         return self.rows

@@ -55,6 +55,7 @@ def stage(
     *,
     prefix: str = "",
     replace: bool = False,
+    grow: bool = False,
 ) -> Staged:
     """Write rows into data files.
 
@@ -67,8 +68,10 @@ def stage(
     replace
         The rows will replace the table, so they need not fit its columns; columns of the same name
         and type keep their field ids.
+    grow
+        Columns that the table does not have are added to it.
     """
-    fitter = _fitter(state, replace=replace)
+    fitter = _fitter(state, replace=replace, grow=grow)
     fitter.start(source.schema)
     with FileSetWriter(objects.storage, options, prefix) as writer:
         for table in _groups(fitter, source.tables):
@@ -90,7 +93,7 @@ def stage(
     )
 
 
-def _fitter(state: State | None, *, replace: bool) -> Fitter:
+def _fitter(state: State | None, *, replace: bool, grow: bool) -> Fitter:
     if state is None:
         return Fitter(None)
     if not state.schema.spec.fields and not state.snapshot.summary.rows:
@@ -100,6 +103,7 @@ def _fitter(state: State | None, *, replace: bool) -> Fitter:
         previous=state.schema if replace else None,
         last_schema_id=state.pointer.last_schema_id,
         last_field_id=state.pointer.last_field_id,
+        grow=grow,
     )
 
 

@@ -6,16 +6,28 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pyarrow as pa
 
 from atio.commit.state import POINTER, State, consistently, load_state
 from atio.errors import AtioError, InputError, Located
 from atio.metadata.objects import Objects
+from atio.schema.evolve import (
+    AddColumn,
+    DropColumn,
+    Edit,
+    MakeNullable,
+    OrderColumns,
+    Path,
+    RenameColumn,
+    WidenColumn,
+    path_to,
+)
 from atio.storage import open_storage
 from atio.storage.base import Storage
 from atio.table import lookup
+from atio.table.doors.face import Doors
 from atio.table.scan import Scan
 from atio.table.snapshot import Snapshot
 
@@ -24,6 +36,7 @@ if TYPE_CHECKING:
 
     from atio.commit.loop import RetryPolicy
     from atio.model import snapshot as spec
+    from atio.predicate import Where
     from atio.table.diff import Diff
     from atio.table.expire import Expired
     from atio.table.repair import Repaired
@@ -41,7 +54,7 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
-class Table:
+class Table(Doors):
     """A versioned table in a folder.
 
     Open one with :meth:`open`; the first write creates it. A ``Table`` holds no descriptors and no
@@ -127,6 +140,8 @@ class Table:
         message: str | None = None,
         token: str | None = None,
         expected_version: int | None = None,
+        checkpoint_rows: int | None = None,
+        schema_mode: Literal["strict", "merge"] = "strict",
     ) -> Snapshot:
         """Add rows as a new version; the first write creates the table.
 
@@ -144,6 +159,13 @@ class Table:
             that version is returned.
         expected_version
             Commit only if the table is at exactly this version.
+        checkpoint_rows
+            Commit each so many rows as a version of their own: when a later part fails, they stay. With a
+            ``token``, repeating the call with the same data skips the parts that are there and goes on. The
+            last version is returned.
+        schema_mode
+            ``"merge"`` adds columns that the table does not have, nullable, behind its own; ``"strict"``
+            refuses them.
 
         Raises
         ------
@@ -154,9 +176,25 @@ class Table:
         OutcomeUnknownError
             The commit may have landed.
         """
-        return self._write(
-            data, overwrite=False, message=message, token=token, expected_version=expected_version
-        )
+        if checkpoint_rows is None:
+            return self._write(
+                data,
+                overwrite=False,
+                message=message,
+                token=token,
+                expected_version=expected_version,
+                schema_mode=schema_mode,
+            )
+        from atio.table.checkpoints import append_in_parts
+
+        with self._located():
+            if expected_version is not None:
+                raise InputError("checkpoint_rows makes several versions: none of them can be expected")
+            return self._snapshot(
+                append_in_parts(
+                    self._writer, data, checkpoint_rows, message=message, token=token, schema_mode=schema_mode
+                )
+            )
 
     def overwrite(
         self,
@@ -377,26 +415,126 @@ class Table:
         with self._located():
             return repair(self._writer.committer, dry_run=dry_run)
 
+    # -- columns: changes of metadata alone, by permanent field ids ---------------------------
+
+    def add_column(
+        self,
+        name: str | Sequence[str],
+        type: pa.DataType,
+        *,
+        default: Any = None,
+        nullable: bool = True,
+        after: str | None = None,
+        first: bool = False,
+        message: str | None = None,
+    ) -> Snapshot:
+        """Add a column, as a new version. No data file is written, whatever the table's size.
+
+        Parameters
+        ----------
+        name
+            Of the column; ``"point.z"`` or ``("point", "z")`` for a part of the struct ``point``.
+        type
+            Arrow type.
+        default
+            The value of the rows that are there, and of rows that are appended without the column; null
+            if not given.
+        after, first
+            Where it goes; last if not given.
+
+        Raises
+        ------
+        SchemaError
+            There is such a column, the default is of another type, or a column that may not be null has none.
+        """
+        field = pa.field("", type, nullable=nullable)
+        return self._evolve(
+            message, lambda path: AddColumn(path(name), field, default=default, after=after, first=first)
+        )
+
+    def drop_column(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
+        """Take a column (or a part of a struct) away, as a new version; older versions still have it."""
+        return self._evolve(message, lambda path: DropColumn(path(name)))
+
+    def rename_column(
+        self, name: str | Sequence[str], new_name: str, *, message: str | None = None
+    ) -> Snapshot:
+        """Give a column (or a part of a struct) another name, as a new version."""
+        return self._evolve(message, lambda path: RenameColumn(path(name), new_name))
+
+    def reorder_columns(
+        self, names: Sequence[str], *, within: str | Sequence[str] = (), message: str | None = None
+    ) -> Snapshot:
+        """Put the named columns first, in this order, as a new version; the others stay behind them.
+
+        ``within`` names a struct whose parts are meant.
+        """
+        return self._evolve(message, lambda path: OrderColumns(path(within) if within else (), tuple(names)))
+
+    def widen_column(
+        self, name: str | Sequence[str], type: pa.DataType, *, message: str | None = None
+    ) -> Snapshot:
+        """Give a column a type that holds every value of its own, as a new version.
+
+        Integers to wider ones, to floats and decimals that hold them; floats and decimals to wider ones;
+        timestamps to a finer unit, microseconds at most; text and binary to their larger layouts.
+
+        Raises
+        ------
+        SchemaError
+            Some value of the old type is none of the new one.
+        """
+        return self._evolve(message, lambda path: WidenColumn(path(name), type))
+
+    def make_nullable(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
+        """Let a column have nulls, as a new version."""
+        return self._evolve(message, lambda path: MakeNullable(path(name)))
+
+    def _evolve(self, message: str | None, edit: Callable[[Callable[..., Path]], Edit]) -> Snapshot:
+        with self._located():
+            known = self._state().schema.arrow.names
+            made = edit(lambda name: path_to(name, known))
+            return self._snapshot(self._writer.evolve((made,), message))
+
     # -- reading shortcuts -------------------------------------------------------------------
 
-    def scan(self, columns: Sequence[str] | None = None, limit: int | None = None) -> Scan:
+    def scan(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> Scan:
         """Shorthand for ``snapshot().scan(…)``."""
-        return self.snapshot().scan(columns, limit)
+        return self.snapshot().scan(columns, limit, where=where)
 
-    def to_arrow(self, columns: Sequence[str] | None = None, limit: int | None = None) -> pa.Table:
+    def to_arrow(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> pa.Table:
         """Shorthand for ``snapshot().to_arrow(…)``."""
-        return self.snapshot().to_arrow(columns, limit)
+        return self.snapshot().to_arrow(columns, limit, where=where)
 
-    def to_pandas(self, columns: Sequence[str] | None = None, limit: int | None = None, **kwargs: Any) -> Any:
+    def to_pandas(
+        self,
+        columns: Sequence[str] | None = None,
+        limit: int | None = None,
+        *,
+        where: Where | None = None,
+        **kwargs: Any,
+    ) -> Any:
         """Shorthand for ``snapshot().to_pandas(…)``."""
-        return self.snapshot().to_pandas(columns, limit, **kwargs)
+        return self.snapshot().to_pandas(columns, limit, where=where, **kwargs)
 
-    def to_polars(self, columns: Sequence[str] | None = None, limit: int | None = None) -> Any:
+    def to_polars(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> Any:
         """Shorthand for ``snapshot().to_polars(…)``."""
-        return self.snapshot().to_polars(columns, limit)
+        return self.snapshot().to_polars(columns, limit, where=where)
 
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self.snapshot().__arrow_c_stream__(requested_schema)
+    def to_lazy(
+        self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
+    ) -> Any:
+        """Shorthand for ``snapshot().to_lazy(…)``."""
+        return self.snapshot().to_lazy(columns, limit, where=where)
+
+    def _scan(self) -> Scan:
+        return self.scan()
 
     # -- helpers -----------------------------------------------------------------------------
 

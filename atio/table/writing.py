@@ -8,7 +8,7 @@ from functools import partial
 import pyarrow as pa
 
 from atio.commit.build import Request
-from atio.commit.changes import Change, CreateTable, ReplaceAll, Restore
+from atio.commit.changes import Change, CreateTable, EvolveSchema, ReplaceAll, Restore
 from atio.commit.loop import Committer, Outcome, RetryPolicy
 from atio.commit.state import State, consistently, load_schema, load_state
 from atio.errors import AtioError, ConflictError, ContendedError, InputError, OutcomeUnknownError
@@ -16,6 +16,7 @@ from atio.frames import Incoming, incoming
 from atio.metadata.objects import Objects, digest
 from atio.model.base import new_id
 from atio.model.snapshot import Snapshot
+from atio.schema.evolve import Edit
 from atio.schema.fit import Fitter
 from atio.table import lookup, properties
 from atio.table.datafiles import discard
@@ -37,7 +38,11 @@ class Intent:
         message: str | None = None,
         token: str | None = None,
         expected_version: int | None = None,
+        schema_mode: str = "strict",
     ) -> None:
+        if schema_mode not in ("strict", "merge"):
+            raise InputError(f"schema_mode is {schema_mode!r}; it is 'strict' or 'merge'")
+        self.grow = schema_mode == "merge"
         check_words(message=message, token=token)
         self.overwrite = overwrite
         self.message = message
@@ -57,7 +62,7 @@ class Writer:
     def write(self, data: object, intent: Intent) -> Snapshot:
         """Stage and commit."""
         for attempt in range(_RESTAGES):
-            source = incoming(data)
+            source = data if isinstance(data, Incoming) else incoming(data)
             try:
                 return self._write_once(source, intent)
             except ContendedError:
@@ -78,7 +83,7 @@ class Writer:
         prefix = new_id()[:8] if source.streamed else ""
         lease = self._objects.storage.lease(prefix) if prefix else None
         try:
-            staged = self._stage(source, state, prefix, overwrite=intent.overwrite)
+            staged = self._stage(source, state, prefix, overwrite=intent.overwrite, grow=intent.grow)
             try:
                 outcome = self.committer.commit(self._request(state, (staged,), intent))
             except OutcomeUnknownError:
@@ -103,9 +108,11 @@ class Writer:
         """Write data files only."""
         return self._stage(incoming(data), load_state(self._objects), "", overwrite=overwrite)
 
-    def _stage(self, source: Incoming, state: State | None, prefix: str, *, overwrite: bool) -> Staged:
+    def _stage(
+        self, source: Incoming, state: State | None, prefix: str, *, overwrite: bool, grow: bool = False
+    ) -> Staged:
         options = properties.file_options(state.catalog.properties if state else {})
-        return stage(self._objects, source, state, options, prefix=prefix, replace=overwrite)
+        return stage(self._objects, source, state, options, prefix=prefix, replace=overwrite, grow=grow)
 
     def commit(self, staged: tuple[Staged, ...], intent: Intent) -> Snapshot:
         """Commit data files that were staged; they stay if this fails."""
@@ -178,6 +185,12 @@ class Writer:
 
         change = consistently(self._objects, change_to_make)
         return self.committer.commit(Request("restore", (change,), message=message)).snapshot
+
+    def evolve(self, edits: tuple[Edit, ...], message: str | None) -> Snapshot:
+        """Change columns, as a version."""
+        check_words(message=message)
+        request = Request("evolve", (EvolveSchema(edits),), message=message)
+        return self.committer.commit(request).snapshot
 
     def amend(self, operation: str, change: Change) -> None:
         """Commit what changes no rows and takes no version number."""

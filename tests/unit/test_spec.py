@@ -23,6 +23,7 @@ from atio.commit import state, together
 from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, NewerFormatError, ResponseLostError, StorageError
 from atio.formats import FORMATS, get_format, stats
+from atio.formats.base import Format
 from atio.metadata import history, manifests, objects, tiers
 from atio.model import base, pointer, schema, snapshot
 from atio.schema import types
@@ -92,7 +93,7 @@ def json_type(kind: msgspec.inspect.Type) -> str:
             return "string"
         case msgspec.inspect.BoolType():
             return "boolean"
-        case msgspec.inspect.IntType():
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
             return "number"
         case msgspec.inspect.VarTupleType():
             return "array"
@@ -181,10 +182,8 @@ def test_formats_properties_names_and_capabilities_are_those_specified() -> None
     assert [row["Format"] for row in rows] == list(FORMATS)
     for row in rows:
         found = get_format(row["Format"])
-        assert (found.suffix, found.checked) == (
-            row["Suffix"],
-            row["Partial reads verify themselves"] == "yes",
-        )
+        in_part = type(found).vouches is not Format.vouches
+        assert (found.suffix, in_part) == (row["Suffix"], row["Partial reads"] == "yes")
     rows = table_below(PAGES["pointer.md"], "Properties")
     assert [row["Property"] for row in rows if "<" not in row["Property"]] == list(properties.KNOWN)
     pattern = re.search(r"^```regex\n(.*)\n```$", PAGES["layout.md"], re.MULTILINE)
@@ -303,7 +302,7 @@ def reader() -> ModuleType:
 
 def test_the_reader_is_small_and_independent() -> None:
     text = (SPEC / "reference_reader.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) <= 160
     assert set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)) <= {
         "base64", "decimal", "io", "json", "pathlib", "pyarrow", "re", "typing", "xxhash",
     }  # fmt: skip

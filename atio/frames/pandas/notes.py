@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from atio.errors import DamagedError, InputError
+from atio.errors import DamagedError, InputError, UnsupportedError
 
 DOCUMENTED = b"pandas"
 OWN = b"atio.pandas"
@@ -218,6 +218,31 @@ def read(schema: pa.Schema) -> Notes | None:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged(error) from error
     return notes
+
+
+def after_evolution(old: pa.Schema, new: pa.Schema, names: Mapping[str, str]) -> dict[bytes, bytes]:
+    """The metadata of a schema whose columns changed; ``names`` are new names by old ones."""
+    metadata, notes = dict(old.metadata or {}), read(old)
+    if notes is None:
+        return metadata
+    if notes.labels or notes.column_indexes:
+        raise UnsupportedError(
+            "the columns of this table have labels of pandas that are not plain text",
+            hint="change the columns in a frame and overwrite the table",
+        )
+    there = set(new.names)
+    moved = {name: names.get(name, name) for name in old.names}
+    kept = {name: to for name, to in moved.items() if to in there}
+    notes.index = [kept[name] for name in notes.index if name in kept]
+    notes.index_names = {
+        kept[name]: kept[name] if label == name else label
+        for name, label in notes.index_names.items()
+        if name in kept
+    }
+    notes.columns = {kept[name]: note for name, note in notes.columns.items() if name in kept}
+    metadata.pop(DOCUMENTED, None)
+    metadata.pop(OWN, None)
+    return {**metadata, **notes.to_metadata(new)}
 
 
 def damaged(error: Exception) -> DamagedError:

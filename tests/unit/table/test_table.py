@@ -26,6 +26,7 @@ from atio.errors import (
     VersionNotFoundError,
 )
 from atio.table.merge import FANOUT
+from tests.support.forge import sealed
 
 
 @pytest.fixture
@@ -529,8 +530,8 @@ def test_properties(table: Table) -> None:
 
 def test_a_newer_format_is_refused(table: Table, path: Path) -> None:
     table.append(frame(0))
-    data = (path / "current").read_bytes().replace(b'"format_version":1', b'"format_version":2')
-    (path / "current").write_bytes(data)
+    line = (path / "current").read_bytes().partition(b"\n")[0]
+    (path / "current").write_bytes(sealed(line.replace(b'"format_version":1', b'"format_version":2')))
     for call in (table.to_arrow, table.verify, table.repair, lambda: table.append(frame(0))):
         with pytest.raises((NewerFormatError, DamagedError)) as caught:
             report = call()

@@ -1,0 +1,37 @@
+"""Rows picked out of a table, of every Arrow type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def kept(table: pa.Table, mask: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """The rows where ``mask`` is true."""
+    try:
+        return table.filter(mask)
+    except pa.ArrowNotImplementedError:
+        runs = list(_runs(pc.indices_nonzero(mask).to_pylist()))
+        columns = [_kept(column, mask, runs) for column in table.columns]
+        return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _kept(
+    column: pa.ChunkedArray, mask: pa.Array | pa.ChunkedArray, runs: list[tuple[int, int]]
+) -> pa.ChunkedArray:
+    try:
+        return column.filter(mask)
+    except pa.ArrowNotImplementedError:  # views and runs, alone or inside other types: by slices
+        chunks = [chunk for start, length in runs for chunk in column.slice(start, length).chunks]
+        return pa.chunked_array([pa.concat_arrays(chunks)] if chunks else [], column.type)
+
+
+def _runs(places: list[int]) -> Iterator[tuple[int, int]]:
+    """Start and length of each stretch of neighbours."""
+    start = 0
+    for end in range(1, len(places) + 1):
+        if end == len(places) or places[end] != places[end - 1] + 1:
+            yield places[start], end - start
+            start = end

@@ -1,0 +1,361 @@
+"""Which files can have matching rows, and which match whole, from statistics alone.
+
+Vectorised over the files: every step is one kernel call for all of them. What is not known counts as
+possible, so a wrong answer can only be one file too many, never one too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, Protocol
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types as pt
+
+from atio.predicate.arrow import cast
+from atio.predicate.bound import Bound, Const, Field, Op, Value
+from atio.predicate.load import load
+from atio.predicate.tree import Path
+from atio.predicate.types import family, loaded, plain
+
+Mask = Any
+"""A boolean Arrow array without nulls, one element a file, or a scalar for all files."""
+_YES, _NO = pa.scalar(True), pa.scalar(False)
+
+
+class ColumnBounds(msgspec.Struct, frozen=True, eq=False):
+    """Statistics of one leaf column, an array a kind, one element a file; None or null where unknown.
+
+    Attributes
+    ----------
+    lower, upper
+        ``lower`` ≤ every value ≤ ``upper``, of the values that are neither null nor NaN: of the column's
+        type, or as ``spec/manifest.md`` stores bounds of it.
+    nulls, nans
+        Counts. A field of a null struct counts as null.
+    """
+
+    lower: pa.Array | None = None
+    upper: pa.Array | None = None
+    nulls: pa.Array | None = None
+    nans: pa.Array | None = None
+
+
+class Statistics(Protocol):
+    """Of files, of row groups, or of anything else that has rows."""
+
+    @property
+    def rows(self) -> pa.Array:
+        """How many rows each has (int64, no nulls)."""
+
+    def column(self, path: Path) -> ColumnBounds | None:
+        """What is known of a leaf column by its path; asked only for columns of the condition."""
+
+
+def may_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
+    """The files that may have a row for which the condition is true: False means surely none."""
+    found = _Pruner(statistics).outcomes(condition.root)
+    return _whole(_all(found.true, pc.greater(statistics.rows, 0)), statistics)
+
+
+def all_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
+    """The files of which every row surely makes the condition true (so those without rows, too)."""
+    found = _Pruner(statistics).outcomes(condition.root)
+    possible = _any(found.false, found.null)
+    return _whole(_any(pc.invert(possible), pc.equal(statistics.rows, 0)), statistics)
+
+
+def _whole(mask: Mask, statistics: Statistics) -> pa.BooleanArray:
+    if isinstance(mask, pa.Scalar):
+        return pa.repeat(mask, len(statistics.rows))
+    return mask.combine_chunks() if isinstance(mask, pa.ChunkedArray) else mask
+
+
+# -- what may be -------------------------------------------------------------------------------
+
+
+class Outcomes(msgspec.Struct, frozen=True, eq=False):
+    """Whether a condition may come out true, false, or null, of some row."""
+
+    true: Mask
+    false: Mask
+    null: Mask
+
+
+class Range(msgspec.Struct, frozen=True, eq=False):
+    """Where the values of an expression may be.
+
+    ``low`` and ``high`` (None: unknown) bound those that are neither null nor NaN; ``some``: there may be
+    such values; ``nan``, ``null``: there may be those.
+    """
+
+    low: Any
+    high: Any
+    some: Mask
+    nan: Mask
+    null: Mask
+
+
+def _all(*masks: Mask) -> Mask:
+    return reduce(pc.and_, masks)
+
+
+def _any(*masks: Mask) -> Mask:
+    return reduce(pc.or_, masks)
+
+
+def _surely(test: Callable[[Any, Any], Mask], left: Any, right: Any) -> Mask:
+    """Whether a comparison of bounds holds; what is not known does not."""
+    if left is None or right is None:
+        return _NO
+    return pc.fill_null(test(left, right), False)
+
+
+class _Pruner:
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+        self._ranges: dict[Path, Range] = {}
+
+    # -- conditions --------------------------------------------------------------------------
+
+    def outcomes(self, value: Value) -> Outcomes:
+        if not isinstance(value, Op) or value.name not in _RULES:
+            return _boolean(self.range(value))
+        return _RULES[value.name](self, value)
+
+    def logic(self, op: Op) -> Outcomes:
+        parts = [self.outcomes(arg) for arg in op.args]
+        if op.name == "not":
+            (part,) = parts
+            return Outcomes(part.false, part.true, part.null)
+        trues, falses = [part.true for part in parts], [part.false for part in parts]
+        if op.name == "and":
+            true, false, through = _all(*trues), _any(*falses), trues
+        else:
+            true, false, through = _any(*trues), _all(*falses), falses
+        # Null comes out where one is null, and no other decides.
+        rest = [_any(part.null, other) for part, other in zip(parts, through, strict=True)]
+        return Outcomes(true, false, _all(_any(*(part.null for part in parts)), *rest))
+
+    def compare(self, op: Op) -> Outcomes:
+        left, right = (self.range(arg) for arg in op.args)
+        if op.name in ("eq", "ne"):
+            found = _equal(left, right)
+        elif op.name in ("lt", "ge"):
+            found = _less(left, right)
+        else:
+            found = _less(right, left)
+        if op.name in ("ne", "ge", "le"):
+            return Outcomes(found.false, found.true, found.null)
+        return found
+
+    def is_null(self, op: Op) -> Outcomes:
+        (arg,) = op.args
+        if isinstance(arg, Op) and arg.type == pa.bool_():
+            found = self.outcomes(arg)
+            return Outcomes(found.null, _any(found.true, found.false), _NO)
+        where = self.range(arg)
+        return Outcomes(where.null, _any(where.some, where.nan), _NO)
+
+    def is_nan(self, op: Op) -> Outcomes:
+        where = self.range(op.args[0])
+        return Outcomes(where.nan, where.some, where.null)
+
+    def known(self, op: Op) -> Outcomes:
+        where = self.range(op.args[0])
+        present = _any(where.some, where.nan)
+        return Outcomes(present, _NO, where.null) if op.option else Outcomes(_NO, present, where.null)
+
+    def member(self, op: Op) -> Outcomes:
+        where = self.range(op.args[0])
+        if where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
+            return Outcomes(where.some, _any(where.some, where.nan), where.null)
+        values = _comparable(op.option)
+        values = values.take(pc.sort_indices(values))
+        # The least value not below the lower bound: only if it is not above the upper one is any inside.
+        place = _lower_bound(values, where.low)
+        least = values.take(pc.if_else(pc.less(place, len(values)), place, pa.scalar(None, pa.int64())))
+        outside = pc.and_(pc.is_valid(where.low), pc.is_null(least))
+        outside = _any(outside, _surely(pc.greater, least, where.high))
+        only = _all(_surely(pc.equal, where.low, where.high), _surely(pc.equal, where.low, least))
+        true = _all(where.some, pc.invert(outside))
+        return Outcomes(true, _any(where.nan, _all(where.some, pc.invert(only))), where.null)
+
+    def like(self, op: Op) -> Outcomes:
+        """Of a pattern's beginning: cut to its length, bounds keep their order."""
+        where = self.range(op.args[0])
+        prefix = op.option.prefix
+        if not prefix or where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
+            return Outcomes(where.some, where.some, where.null)
+        low, high = (pc.utf8_slice_codeunits(bound, 0, len(prefix)) for bound in (where.low, where.high))
+        sought = pa.scalar(prefix, low.type)
+        none = _any(_surely(pc.greater, low, sought), _surely(pc.less, high, sought))
+        every = _NO
+        if op.option.shape[0] == "starts":
+            every = _all(_surely(pc.equal, low, sought), _surely(pc.equal, high, sought))
+        return Outcomes(_all(where.some, pc.invert(none)), _all(where.some, pc.invert(every)), where.null)
+
+    # -- values ------------------------------------------------------------------------------
+
+    def range(self, value: Value) -> Range:
+        if isinstance(value, Const):
+            return _constant(value.value)
+        if isinstance(value, Field):
+            if value.path not in self._ranges:
+                self._ranges[value.path] = self._column(value)
+            return self._ranges[value.path]
+        if value.type == pa.bool_() and value.name != "coalesce":
+            return _truth(self.outcomes(value))
+        if value.name == "cast":
+            return _converted(self.range(value.args[0]), value.args[0].type, value.type)
+        nan = _YES if pt.is_floating(value.type) else _NO
+        return Range(None, None, _YES, nan, _YES)
+
+    def _column(self, field: Field) -> Range:
+        rows = self._statistics.rows
+        leaf = not pt.is_nested(plain(field.kind))
+        stats = (self._statistics.column(field.path) if leaf else None) or ColumnBounds()
+        low, high = (_bounds(bound, field) for bound in (stats.lower, stats.upper))
+        nulls, nans = stats.nulls, stats.nans
+        null = _YES if nulls is None else pc.fill_null(pc.greater(nulls, 0), True)
+        if not pt.is_floating(field.type):
+            nan, counted = _NO, pa.scalar(0)
+        elif nans is None:
+            nan, counted = _YES, pa.scalar(0)
+        else:
+            nan, counted = pc.fill_null(pc.greater(nans, 0), True), pc.fill_null(nans, 0)
+        if nulls is None:
+            return Range(low, high, _YES, nan, null)
+        filled = pc.subtract(rows, pc.fill_null(nulls, 0))
+        return Range(low, high, pc.greater(filled, counted), _all(nan, pc.greater(filled, 0)), null)
+
+
+_RULES: dict[str, Callable[[_Pruner, Op], Outcomes]] = {
+    "and": _Pruner.logic,
+    "or": _Pruner.logic,
+    "not": _Pruner.logic,
+    "is_null": _Pruner.is_null,
+    "is_nan": _Pruner.is_nan,
+    "known": _Pruner.known,
+    "in": _Pruner.member,
+    "like": _Pruner.like,
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), _Pruner.compare),
+}
+
+
+# -- comparing ranges --------------------------------------------------------------------------
+
+
+def _less(left: Range, right: Range) -> Outcomes:
+    both = _all(left.some, right.some)
+    true = _all(both, pc.invert(_surely(pc.greater_equal, left.low, right.high)))
+    false = _all(both, pc.invert(_surely(pc.less, left.high, right.low)))
+    # NaN is above everything else, and not above itself.
+    return Outcomes(
+        _any(true, _all(left.some, right.nan)),
+        _any(false, _all(left.nan, _any(right.some, right.nan))),
+        _any(left.null, right.null),
+    )
+
+
+def _equal(left: Range, right: Range) -> Outcomes:
+    both = _all(left.some, right.some)
+    apart = _any(_surely(pc.less, left.high, right.low), _surely(pc.less, right.high, left.low))
+    one = _all(
+        _surely(pc.equal, left.low, left.high),
+        _surely(pc.equal, right.low, right.high),
+        _surely(pc.equal, left.low, right.low),
+    )
+    return Outcomes(
+        _any(_all(both, pc.invert(apart)), _all(left.nan, right.nan)),
+        _any(_all(both, pc.invert(one)), _all(left.nan, right.some), _all(left.some, right.nan)),
+        _any(left.null, right.null),
+    )
+
+
+def _boolean(where: Range) -> Outcomes:
+    """A boolean column as a condition."""
+    true = _all(where.some, pc.invert(_surely(pc.equal, where.high, pa.scalar(0, pa.uint8()))))
+    false = _all(where.some, pc.invert(_surely(pc.equal, where.low, pa.scalar(1, pa.uint8()))))
+    return Outcomes(true, false, where.null)
+
+
+def _truth(found: Outcomes) -> Range:
+    """A condition as a boolean value."""
+    low, high = pc.invert(found.false).cast(pa.uint8()), found.true.cast(pa.uint8())
+    return Range(low, high, _any(found.true, found.false), _NO, found.null)
+
+
+def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
+    """How many of the sorted values are below each needle: a binary search of all at once."""
+    place = pa.repeat(pa.scalar(0, pa.int64()), len(needles))
+    step = 1 << (len(values).bit_length() - 1)
+    while step:
+        further = pc.add(place, step)
+        inside = pc.less_equal(further, len(values))
+        probe = values.take(pc.subtract(pc.min_element_wise(further, len(values)), 1))
+        place = pc.if_else(_all(inside, _surely(pc.less, probe, needles)), further, place)
+        step //= 2
+    return place
+
+
+# -- bounds ------------------------------------------------------------------------------------
+
+
+def _constant(scalar: pa.Scalar) -> Range:
+    if not scalar.is_valid:
+        return Range(None, None, _NO, _NO, _YES)
+    bound = _comparable(scalar)
+    if pt.is_floating(scalar.type) and bound.as_py() != bound.as_py():
+        return Range(None, None, _NO, _YES, _NO)
+    return Range(bound, bound, _YES, _NO, _NO)
+
+
+def _bounds(found: pa.Array | None, field: Field) -> Any:
+    """Bounds of a column as its values are compared; None if they are of no use."""
+    if found is None or family(field.type) in (None, "null"):
+        return None
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    try:
+        return _comparable(_restored(found, plain(field.kind)))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return None
+
+
+def _restored(found: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Bounds as manifests keep them are of the column's type again; then as values of it are loaded."""
+    if pt.is_temporal(kind) and pt.is_integer(found.type):
+        found = found.cast(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(kind)
+    found = load(found)
+    return found if pt.is_floating(kind) or found.type == loaded(kind) else found.cast(loaded(kind))
+
+
+def _comparable(bound: Any) -> Any:
+    """Of one type for one family, where kernels want it; NaN bounds nothing."""
+    kind = bound.type
+    if pt.is_floating(kind):
+        bound = bound.cast(pa.float64())
+        if isinstance(bound, pa.Scalar):
+            return bound
+        return pc.if_else(pc.is_nan(bound), pa.scalar(None, pa.float64()), bound)
+    if family(kind) in ("text", "binary"):
+        return bound.cast(pa.large_string() if family(kind) == "text" else pa.large_binary())
+    return bound.cast(pa.uint8()) if pt.is_boolean(kind) else bound
+
+
+def _converted(where: Range, source: pa.DataType, target: pa.DataType) -> Range:
+    """Of a cast: all casts of numbers and dates keep the order, so the bounds can be cast too."""
+    if pt.is_boolean(source) or family(target) == "text" != family(source):
+        return Range(None, None, where.some, _NO, where.null)
+    nan = where.nan if pt.is_floating(target) else _NO
+    try:
+        low, high = (
+            None if bound is None else _comparable(cast(bound, target)) for bound in (where.low, where.high)
+        )
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        low = high = None
+    return Range(low, high, where.some, nan, where.null)

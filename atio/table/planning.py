@@ -1,0 +1,183 @@
+"""Which data files, and which row groups of a file, a condition needs (spec/predicate.md).
+
+Decided from statistics alone, vectorised over the files of a manifest: its columns are compared as
+they are, and only the files that are needed become objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pyarrow as pa
+
+from atio.commit.state import load_schema
+from atio.errors import DamagedError
+from atio.formats.base import Parts
+from atio.metadata import manifests
+from atio.metadata.columns import column
+from atio.metadata.objects import Objects
+from atio.model.snapshot import DataFile, ManifestRef, Snapshot
+from atio.predicate import Bound, ColumnBounds, all_match, may_match
+from atio.schema.bound import BoundSchema
+
+Path = tuple[str, ...]
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A file to read. ``sure``: all its rows match, so that none need be looked at."""
+
+    file: DataFile
+    sure: bool
+
+
+def plan(objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound) -> Iterator[Planned]:
+    """The files that may have matching rows, in row order."""
+    since = _comparable_since(objects, snapshot, bound)
+    for ref in snapshot.manifests:
+        yield from _of_manifest(objects, ref, bound, condition, since)
+    if snapshot.files:
+        statistics = _OfFiles(snapshot.files, bound, since)
+        may, sure = (test(condition, statistics).to_pylist() for test in (may_match, all_match))
+        yield from (Planned(f, s) for f, m, s in zip(snapshot.files, may, sure, strict=True) if m)
+
+
+def _comparable_since(objects: Objects, snapshot: Snapshot, bound: BoundSchema) -> dict[int, int]:
+    """By field id, the least schema id of files whose bounds count in the unit that the column has now."""
+    since: dict[int, int] = {}
+    now = {identity: _leaf_type(bound.arrow, path) for path, identity in bound.leaf_ids.items()}
+    for ref in snapshot.schemas[1:]:
+        older = load_schema(objects, ref)
+        for path, identity in older.leaf_ids.items():
+            kind = now.get(identity)
+            if kind is not None and pa.types.is_temporal(kind) and _leaf_type(older.arrow, path) != kind:
+                since[identity] = max(since.get(identity, 0), ref.id + 1)
+    return since
+
+
+def _of_manifest(
+    objects: Objects, ref: ManifestRef, bound: BoundSchema, condition: Bound, since: dict[int, int]
+) -> Iterator[Planned]:
+    import pyarrow.compute as pc
+
+    entries = manifests.entries(objects, ref)
+    statistics = _OfManifest(entries, bound, since)
+    try:
+        may = may_match(condition, statistics)
+        gone = set(ref.removed)
+        places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]
+        if not places:
+            return
+        sure = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
+        files = entries.files(places)
+    except ValueError as error:
+        raise DamagedError(f"{ref.path} is not valid: {error}", file=ref.path) from error
+    yield from map(Planned, files, sure)
+
+
+class _OfManifest:
+    """``predicate.Statistics`` of a manifest's entries."""
+
+    def __init__(self, entries: manifests.Entries, bound: BoundSchema, since: dict[int, int]) -> None:
+        self._entries = entries
+        self._bound = bound
+        self._since = since
+        self.rows = _array(entries.column("rows"))
+
+    def column(self, path: Path) -> ColumnBounds | None:
+        identity = self._bound.leaf_ids.get(path)
+        if identity is None:
+            return None
+        kinds = ("lower", "upper", "nulls", "nans")
+        lower, upper, nulls, nans = (_array(self._entries.column(f"{identity}.{kind}")) for kind in kinds)
+        kind = manifests.statistics_type(_leaf_type(self._bound.arrow, path))
+        lower, upper = (self._comparable(bound, kind, identity) for bound in (lower, upper))
+        return ColumnBounds(lower, upper, nulls, nans)
+
+    def _comparable(self, bound: pa.Array | None, kind: pa.DataType, identity: int) -> pa.Array | None:
+        """The bounds as the column's type has them now; null for files where they meant something else."""
+        import pyarrow.compute as pc
+
+        if bound is None or pa.types.is_null(kind):
+            return None
+        if identity in self._since:
+            same = pc.greater_equal(_array(self._entries.column("schema_id")), self._since[identity])
+            bound = pc.if_else(same, bound, pa.nulls(1, bound.type)[0])
+        return bound if bound.type == kind else bound.cast(kind)
+
+
+def _array(found: pa.ChunkedArray | None) -> pa.Array | None:
+    if found is None:
+        return None
+    return found.chunk(0) if found.num_chunks == 1 else found.combine_chunks()
+
+
+class _OfFiles:
+    """``predicate.Statistics`` of files that a snapshot lists itself."""
+
+    def __init__(self, files: Sequence[DataFile], bound: BoundSchema, since: dict[int, int]) -> None:
+        self._files = files
+        self._bound = bound
+        self._since = since
+        self.rows = column([file.rows for file in files], pa.int64())
+
+    def column(self, path: Path) -> ColumnBounds | None:
+        identity = self._bound.leaf_ids.get(path)
+        since = self._since.get(identity or 0, 0)
+        lines = [
+            next((line for line in file.stats if line[0] == identity and file.schema_id >= since), ())
+            for file in self._files
+        ]
+        if not any(lines):
+            return None
+        kind = manifests.statistics_type(_leaf_type(self._bound.arrow, path))
+
+        def each(place: int) -> list[object]:
+            return [line[place] if place < len(line) else None for line in lines]
+
+        assert identity is not None
+        lower, upper = (
+            None if pa.types.is_null(kind) else manifests.statistics(identity, each(place), kind)
+            for place in (1, 2)
+        )
+        counts = (manifests.statistics(identity, each(place), pa.int64()) for place in (3, 4))
+        return ColumnBounds(lower, upper, *counts)
+
+
+def _leaf_type(schema: pa.Schema, path: Path) -> pa.DataType:
+    kind = schema.field(path[0]).type
+    for name in path[1:]:
+        kind = kind.field(name).type
+    return kind
+
+
+class GroupStatistics:
+    """``predicate.Statistics`` of a file's row groups; ``source`` is the schema it was written with."""
+
+    def __init__(self, parts: Parts, source: BoundSchema, target: BoundSchema) -> None:
+        self._parts = parts
+        self._source = source
+        self._target = target
+        self.rows = column(parts.rows, pa.int64())
+
+    def column(self, path: Path) -> ColumnBounds | None:
+        identity = self._target.leaf_ids.get(path)
+        there = next((p for p, known in self._source.leaf_ids.items() if known == identity), None)
+        found = None if there is None else self._parts.stats(there)
+        if there is None or not found:
+            return None
+        kind = manifests.statistics_type(_leaf_type(self._source.arrow, there))
+        nulls = column([one.nulls for one in found], pa.int64())
+        if pa.types.is_null(kind):
+            return ColumnBounds(nulls=nulls)
+        if pa.types.is_temporal(_leaf_type(self._target.arrow, path)) and not self._is_alike(path, there):
+            return ColumnBounds(nulls=nulls)
+        wanted = manifests.statistics_type(_leaf_type(self._target.arrow, path))
+        lower, upper = (
+            column(bounds, kind).cast(wanted)
+            for bounds in zip(*((s.lower, s.upper) for s in found), strict=True)
+        )
+        return ColumnBounds(lower, upper, nulls)
+
+    def _is_alike(self, path: Path, there: Path) -> bool:
+        return bool(_leaf_type(self._target.arrow, path) == _leaf_type(self._source.arrow, there))
