@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint types layers format docs matrix bench check clean
+.PHONY: help install demo test test-fast torture lint types layers format docs matrix bench check clean
 
 help:  ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,11 +21,14 @@ install: $(STAMP)  ## Make the virtual environment, with everything for developm
 demo: $(STAMP)  ## Load a year of real flights into a table, and see what atio does
 	@$(BIN)/python examples/nycflights.py
 
-test: $(STAMP)  ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: $(STAMP)  ## Run all tests but the exhaustive attacks
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not torture"
 
 test-fast: $(STAMP)  ## Run the tests without the longer attacks
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not torture"
+
+torture: $(STAMP)  ## Attack the promises exhaustively, and write docs/reliability.md (as root; about 10 minutes)
+	@$(BIN)/python -m tests.torture.report
 
 lint: $(STAMP)  ## Check style
 	$(BIN)/ruff check .
@@ -44,7 +47,8 @@ format: $(STAMP)  ## Format the code
 docs: $(STAMP)  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-matrix: $(STAMP)  ## Print the matrix of types that come back exactly
+matrix: $(STAMP)  ## Print the matrix of types that come back exactly, write that of files
+	@$(BIN)/python -m atio.writers.matrix > docs/writers.md
 	@$(BIN)/python -m tests.fidelity
 
 bench: $(STAMP)  ## Print the ratio tables, beside the peers (about 25 minutes)

@@ -12,11 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atio import store
     from atio.compat import expire_snapshots, read_table, write_snapshot
     from atio.errors import AtioError
+    from atio.predicate.expr import col
     from atio.table.snapshot import Snapshot
     from atio.table.stage import Staged
     from atio.table.table import Table
+    from atio.writers import read, register_writer, verify, write
+    from atio.writers.sql import read_sql
 
 __version__ = "3.0.0.dev0"
 
@@ -26,10 +30,18 @@ _HOMES = {
     "Snapshot": "atio.table.snapshot",
     "Staged": "atio.table.stage",
     "Table": "atio.table.table",
+    "col": "atio.predicate.expr",
     "expire_snapshots": "atio.compat",
+    "read": "atio.writers.reading",
+    "read_sql": "atio.writers.sql",
     "read_table": "atio.compat",
+    "register_writer": "atio.writers.registry",
+    "verify": "atio.writers.flags",
+    "write": "atio.writers.writing",
     "write_snapshot": "atio.compat",
 }
+
+_ROOMS = frozenset({"store"})
 
 __all__ = [
     "AtioError",
@@ -37,8 +49,15 @@ __all__ = [
     "Staged",
     "Table",
     "__version__",
+    "col",
     "expire_snapshots",
+    "read",
+    "read_sql",
     "read_table",
+    "register_writer",
+    "store",
+    "verify",
+    "write",
     "write_snapshot",
 ]
 
@@ -48,6 +67,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
+    if name in _ROOMS:
+        return import_module(f"atio.{name}")
     raise AttributeError(f"module 'atio' has no attribute {name!r}")
 
 

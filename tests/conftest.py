@@ -2,4 +2,6 @@
 
 import pytest
 
-pytest.register_assert_rewrite("atio.storage.conformance", "atio.formats.conformance")
+pytest.register_assert_rewrite(
+    "atio.storage.conformance", "atio.formats.conformance", "atio.writers.conformance"
+)

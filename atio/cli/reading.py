@@ -108,7 +108,7 @@ def head(
     json: AsJson = False,
 ) -> None:
     """The first rows."""
-    from atio.cli.rows import records
+    from atio.frames.rows import records
 
     found = open_table(table)
     snapshot = open_snapshot(found, version, as_of)

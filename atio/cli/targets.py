@@ -16,9 +16,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 from pyarrow import types as pt
 
-from atio.cli.rows import lines
 from atio.cli.textual import is_binary, spelled
 from atio.errors import UnsupportedError
+from atio.frames.rows import lines
 from atio.storage.failures import translating
 from atio.storage.files import NewFile, patiently, sync_folder
 

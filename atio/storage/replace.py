@@ -382,17 +382,27 @@ def _move(source: str, target: str) -> None:
 def _claim(stem: str) -> tuple[NewFile, LockedFile | None]:
     """Make and lock the first of the target's temporary files that is free; remove those of the dead."""
     mine: tuple[NewFile, LockedFile | None] | None = None
-    for number in itertools.count():
-        path = f"{stem}.{number:x}{SUFFIX}"
-        is_there = os.path.lexists(path)  # What cannot be looked at is no reason not to write.
-        if is_there:
-            _remove_if_dead(path)
-        if mine is None:
-            mine = _make(path)
-            if mine is not None:
-                discard(_companion(path))  # A power cut may leave it alone.
-        elif number >= _PROBED and not is_there:
-            break
+    try:
+        for number in itertools.count():
+            path = f"{stem}.{number:x}{SUFFIX}"
+            is_there = os.path.lexists(path)  # What cannot be looked at is no reason not to write.
+            if is_there:
+                _remove_if_dead(path)
+            if mine is None:
+                mine = _make(path)
+                if mine is not None:
+                    discard(_companion(path))  # A power cut may leave it alone.
+            elif number >= _PROBED and not is_there:
+                break
+    except BaseException:
+        if mine is not None:
+            mine[0].abort()
+            if mine[1] is not None:
+                mine[1].release()
+        # An interrupt may have come when a file was made, but not yet known to be.
+        for number in range(_PROBED):
+            _remove_if_dead(f"{stem}.{number:x}{SUFFIX}")
+        raise
     assert mine is not None
     return mine
 

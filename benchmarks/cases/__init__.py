@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import append, bulk, concurrent, expire, leaks, startup, tiny_reads
+from benchmarks.cases import append, bulk, concurrent, expire, leaks, startup, store, tiny_reads, writers
 from benchmarks.harness import Bench
 
 # `lookup` (a point lookup on a sorted table of 60 files, beside DuckLake) and `upsert` (beside Lance) come
@@ -15,4 +15,6 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "expire": expire.run,
     "leaks": leaks.run,
     "startup": startup.run,
+    "store": store.run,
+    "writers": writers.run,
 }

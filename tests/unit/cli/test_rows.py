@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atio.cli.rows import lines, records, values
+from atio.frames.rows import lines, records, values
 
 NAN = float("nan")
 

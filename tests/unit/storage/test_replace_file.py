@@ -523,6 +523,29 @@ def test_a_young_file_may_be_taken_for_a_dead_ones(target: Path, monkeypatch: py
     assert Path(robbed[1]).read_bytes() == b"another writer's"
 
 
+@pytest.mark.parametrize("moment", range(1, 5))
+def test_an_interrupt_while_the_file_is_made(
+    target: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    """Control-C right after a system call: the file is there, and nobody knows it yet."""
+    real, calls = os.open, []
+
+    def interrupted(path: str, *args: object, **kwargs: object) -> int:
+        fd = real(path, *args, **kwargs)  # type: ignore[arg-type]
+        calls.append(path)
+        if len(calls) == moment:
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+    monkeypatch.setattr(os, "open", interrupted)
+    try:
+        replace_file(target, OLD)
+    except KeyboardInterrupt:
+        assert len(calls) >= moment
+    assert unchanged(target)
+
+
 def test_without_locks_nothing_is_removed(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No locks, no way to tell the dead from the living."""
 

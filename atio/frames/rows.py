@@ -1,4 +1,4 @@
-"""Arrow rows as JSON values: for ``head --json`` and for JSON lines.
+"""Arrow rows as JSON values: for `head --json`, JSON lines and JSON documents.
 
 =================  ==========================================================================
 timestamps         ISO 8601; those with a zone in UTC, with ``Z``

@@ -1,0 +1,90 @@
+"""Whole files compressed on the way, as their names say."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, BinaryIO, cast
+
+_BUFFER = 1 << 18
+_GZIP_LEVEL = 6
+
+
+def compressing(file: BinaryIO, method: str) -> BinaryIO:
+    """Return a stream that compresses into ``file``. Closing it finishes, and leaves ``file`` open."""
+    return cast("BinaryIO", io.BufferedWriter(_Forward(_compressor(file, method)), _BUFFER))
+
+
+def _compressor(file: BinaryIO, method: str) -> Any:
+    if method == "gzip":
+        import gzip
+
+        # Neither name nor time: the same data are the same bytes.
+        return gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0)
+    if method == "bz2":
+        import bz2
+
+        return bz2.BZ2File(file, "wb")
+    if method == "xz":
+        import lzma
+
+        return lzma.LZMAFile(file, "wb")
+    import pyarrow as pa
+
+    return pa.CompressedOutputStream(pa.PythonFile(_Open(file), "w"), method)
+
+
+class _Forward(io.RawIOBase):
+    """A compressor as a stream that only goes forward: some claim that they can seek."""
+
+    def __init__(self, compressor: Any) -> None:
+        self._compressor = compressor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self._compressor.write(data)
+        return memoryview(data).nbytes
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._compressor.close()
+
+
+class _Open:
+    """A file that Arrow cannot close."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def decompressing(file: BinaryIO, method: str) -> BinaryIO:
+    """Return the decompressed content of ``file``."""
+    if method == "gzip":
+        import gzip
+
+        return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
+    if method == "bz2":
+        import bz2
+
+        return cast("BinaryIO", bz2.BZ2File(file, "rb"))
+    if method == "xz":
+        import lzma
+
+        return cast("BinaryIO", lzma.LZMAFile(file, "rb"))
+    import pyarrow as pa
+
+    with pa.CompressedInputStream(pa.PythonFile(file, "r"), method) as stream:
+        return io.BytesIO(stream.read())

@@ -1,0 +1,292 @@
+"""Where files go: a local path, or an object store; each is replaced whole by one atomic step."""
+
+# Paths stay text, as in atio.storage.
+# ruff: noqa: PTH111, PTH123
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import BinaryIO, Protocol
+from urllib.parse import unquote
+
+from atio.errors import ConflictError, InputError, NotFoundError, UnsupportedError
+from atio.storage import MemoryStorage
+from atio.storage.failures import translated, translating
+from atio.storage.replace import BACKUP, Replacement
+
+_NOTHING = 1 << 16
+"""Free bytes of a disk that is as good as full."""
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+
+
+class TargetDraft(Protocol):
+    """New content of a target; see :class:`atio.writers.files.Draft`."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def file(self) -> BinaryIO: ...
+
+    @property
+    def place(self) -> str | BinaryIO: ...
+
+    def flush(self) -> None:
+        """Hand what ``file`` still holds to the system."""
+
+    def size(self) -> int:
+        """Bytes written so far."""
+
+    def trouble(self) -> OSError | None:
+        """What is wrong with the place itself: libraries may say something else when a disk is full."""
+
+
+class Target(ABC):
+    """One file or object.
+
+    Third parties subclass this for their stores: what a store needs is one atomic put.
+    """
+
+    url: str
+
+    @abstractmethod
+    def replacing(self, *, durable: bool, backup: bool) -> AbstractContextManager[TargetDraft]:
+        """Give a draft that takes the target's place, at once, when the block ends well."""
+
+    @abstractmethod
+    def open(self) -> BinaryIO:
+        """The content, as it is now; ``NotFoundError`` if there is none."""
+
+    def path(self) -> str | None:
+        """A path of the local file system, if it has one."""
+        return None
+
+    @abstractmethod
+    def beside(self, name: Callable[[str], str]) -> Target:
+        """The target whose name is ``name(this one's name)``, in the same place."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove it; nothing happens if it is not there."""
+
+
+# -- local files -------------------------------------------------------------------------------------
+
+
+class LocalTarget(Target):
+    """A file on a local disk."""
+
+    def __init__(self, path: str) -> None:
+        self.url = os.path.expanduser(path)
+
+    @contextmanager
+    def replacing(self, *, durable: bool, backup: bool) -> Iterator[LocalDraft]:
+        with Replacement(self.url, durable=durable, backup=backup) as replacement:
+            yield LocalDraft(self.url, replacement)
+
+    def open(self) -> BinaryIO:
+        try:
+            return open(self.url, "rb")
+        except FileNotFoundError as error:
+            raise NotFoundError("there is no such file", file=self.url) from error
+        except OSError as error:
+            raise translated(error, self.url) from error
+
+    def path(self) -> str:
+        return os.path.abspath(self.url)  # noqa: PTH100
+
+    def beside(self, name: Callable[[str], str]) -> LocalTarget:
+        folder, own = os.path.split(os.path.realpath(self.url))
+        return LocalTarget(os.path.join(folder, name(own)))  # noqa: PTH118
+
+    def remove(self) -> None:
+        with translating(self.url), contextlib.suppress(FileNotFoundError):
+            os.unlink(self.url)  # noqa: PTH108
+
+
+class LocalDraft:
+    """The hidden file beside the target."""
+
+    def __init__(self, url: str, replacement: Replacement) -> None:
+        self.url = url
+        self._replacement = replacement
+
+    @property
+    def file(self) -> BinaryIO:
+        return self._replacement.file
+
+    @property
+    def place(self) -> str:
+        return self._replacement.path
+
+    def flush(self) -> None:
+        self._replacement.flush()
+
+    def size(self) -> int:
+        return self._replacement.size()
+
+    def trouble(self) -> OSError | None:
+        return self._replacement.failure or _full(self.place)
+
+
+def _full(path: str) -> OSError | None:
+    try:
+        free = shutil.disk_usage(os.path.dirname(path)).free  # noqa: PTH120
+    except OSError as error:
+        return error
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if free < _NOTHING else None
+
+
+# -- object stores -----------------------------------------------------------------------------------
+
+
+class Store(Protocol):
+    """What atio needs of an object store. Both calls are atomic."""
+
+    def put(self, key: str, body: BinaryIO) -> None:
+        """Replace the whole object; on return every reader sees the new one."""
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object; None if there is none."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object, if it is there."""
+
+
+class StoreTarget(Target):
+    """An object in a store, written to a local temporary file first and put from there."""
+
+    def __init__(self, prefix: str, key: str, store: Store) -> None:
+        self.url = prefix + key
+        self._prefix = prefix
+        self._key = key
+        self._store = store
+
+    @contextmanager
+    def replacing(self, *, durable: bool, backup: bool) -> Iterator[StoreDraft]:
+        del durable  # a store's put is as durable as the store
+        with tempfile.TemporaryDirectory(prefix="atio-", ignore_cleanup_errors=True) as folder:
+            path = os.path.join(folder, "object")  # noqa: PTH118
+            with open(path, "wb") as file:
+                yield StoreDraft(self.url, file)
+            if backup and (old := self._store.get(self._key)) is not None:
+                self._store.put(self._key + BACKUP, io.BytesIO(old))
+            with open(path, "rb") as body:
+                self._store.put(self._key, body)
+
+    def open(self) -> BinaryIO:
+        body = self._store.get(self._key)
+        if body is None:
+            raise NotFoundError("there is no such object", file=self.url)
+        return io.BytesIO(body)
+
+    def beside(self, name: Callable[[str], str]) -> StoreTarget:
+        folder, slash, own = self._key.rpartition("/")
+        return StoreTarget(self._prefix, folder + slash + name(own), self._store)
+
+    def remove(self) -> None:
+        self._store.delete(self._key)
+
+
+class StoreDraft:
+    """A local temporary file."""
+
+    def __init__(self, url: str, file: BinaryIO) -> None:
+        self.url = url
+        self.file = file
+
+    @property
+    def place(self) -> str:
+        return self.file.name
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def size(self) -> int:
+        return os.fstat(self.file.fileno()).st_size
+
+    def trouble(self) -> OSError | None:
+        return _full(self.place)
+
+
+class MemoryStore:
+    """Objects of a :class:`~atio.storage.MemoryStorage`."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+
+    def put(self, key: str, body: BinaryIO) -> None:
+        data = body.read()
+        while True:
+            found = self._storage.load(key)
+            try:
+                self._storage.swap(key, data, found.token if found else None)
+            except ConflictError:
+                continue
+            return
+
+    def get(self, key: str) -> bytes | None:
+        found = self._storage.load(key)
+        return found.data if found else None
+
+    def delete(self, key: str) -> None:
+        self._storage.delete([key])
+
+
+# -- from names --------------------------------------------------------------------------------------
+
+
+def open_target(path: str | os.PathLike[str] | Target) -> Target:
+    """Return the target that a path or URL names; nothing is touched yet.
+
+    Raises
+    ------
+    UnsupportedError
+        A URL of a kind that atio does not know.
+    InputError
+        No path at all, or one that names nothing.
+    """
+    if isinstance(path, Target):
+        return path
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise InputError(
+            f"the target is a {type(path).__name__}, not a path", hint="give a path or a URL as text"
+        )
+    text = os.fsdecode(path)
+    match = _URL.fullmatch(text)
+    if match is None:
+        return LocalTarget(text)
+    scheme, rest = match[1].lower(), match[2]
+    opener = _SCHEMES.get(scheme)
+    if opener is None:
+        known = ", ".join(f"{name}://" for name in _SCHEMES)
+        raise UnsupportedError(f"{scheme}:// is no place for a file", hint=f"use a path, or one of {known}")
+    return opener(rest)
+
+
+def _open_file(rest: str) -> Target:
+    host, slash, path = rest.partition("/")
+    if host not in ("", "localhost") or not slash:
+        raise InputError(
+            f"file://{rest} names another machine", hint="write file:///path, with three slashes"
+        )
+    return LocalTarget("/" + unquote(path, errors="surrogateescape"))
+
+
+def _open_memory(rest: str) -> Target:
+    place, _, key = rest.partition("/")
+    if not place or not key:
+        raise InputError(f"memory://{rest} names no file", hint="write memory://place/name")
+    return StoreTarget(f"memory://{place}/", key, MemoryStore(MemoryStorage.named(place)))
+
+
+_SCHEMES: dict[str, Callable[[str], Target]] = {"file": _open_file, "memory": _open_memory}
