@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from atio.errors import InputError, UnsupportedError
@@ -19,34 +19,53 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 _BROKEN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\](?![/\\])")
 
 
-def open_storage(url: str | os.PathLike[str] | Storage, *, durable: bool = True) -> Storage:
+def open_storage(
+    url: str | os.PathLike[str] | Storage,
+    *,
+    durable: bool = True,
+    storage_options: Mapping[str, object] | None = None,
+    filesystem: object | None = None,
+) -> Storage:
     """Return the storage that a path or URL names; nothing is read or made yet.
 
     Parameters
     ----------
     url
-        A path (``~`` is expanded), ``file:///path``, ``memory://name``, or a storage, which is
-        returned as it is.
+        A path (``~`` is expanded), ``file:///path``, ``memory://name``, ``s3://bucket/path``, ``gs://``,
+        ``az://``, any URL that fsspec knows, or a storage, which is returned as it is.
     durable
         See :class:`LocalStorage`.
+    storage_options
+        For what is elsewhere: as fsspec's file systems (s3fs, gcsfs, adlfs …) take them.
+    filesystem
+        An fsspec file system that ``url`` is a path in.
 
     Raises
     ------
     UnsupportedError
         A URL of another kind.
     InputError
-        A path or URL that names nothing.
+        A path or URL that names nothing, or options that nothing here takes.
     """
+    options = storage_options or {}
+    if filesystem is not None:
+        from atio.storage.remote import open_filesystem
+
+        if isinstance(url, Storage):
+            raise InputError("a storage is no path in a file system")
+        return open_filesystem(filesystem, os.fspath(url), options)
     if isinstance(url, Storage):
         return url
     text = os.fspath(url)
-    if match := _URL.fullmatch(text):
-        scheme, rest = match[1].lower(), match[2]
-        if opener := _SCHEMES.get(scheme):
-            return opener(rest, durable)
-        raise UnsupportedError(
-            f"{scheme}:// is no place for a table", hint=f"use a path, or one of {', '.join(_supported())}"
-        )
+    match = _URL.fullmatch(text)
+    if match and match[1].lower() not in _SCHEMES:
+        from atio.storage.remote import open_url
+
+        return open_url(match[1].lower(), match[2], options)
+    if options:
+        raise InputError("storage_options are for buckets and other places that are elsewhere")
+    if match:
+        return _SCHEMES[match[1].lower()](match[2], durable)
     if _BROKEN_URL.match(text):
         raise UnsupportedError(
             f"{text!r} looks like a URL that lost a slash",
@@ -75,10 +94,6 @@ def _open_memory(rest: str, durable: bool) -> Storage:
     if not rest:
         raise InputError("memory:// has no name", hint="write memory://name")
     return MemoryStorage.named(rest)
-
-
-def _supported() -> list[str]:
-    return [f"{scheme}://" for scheme in _SCHEMES]
 
 
 _SCHEMES: dict[str, Callable[[str, bool], Storage]] = {"file": _open_file, "memory": _open_memory}

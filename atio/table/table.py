@@ -76,7 +76,13 @@ class Table(Doors):
     # -- opening -----------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, location: Location, *, durable: bool = True) -> Table:
+    def open(
+        cls,
+        location: Location,
+        *,
+        durable: bool = True,
+        storage_options: Mapping[str, object] | None = None,
+    ) -> Table:
         """A handle on the table at ``location``: a path, a URL or a ``Storage``.
 
         Nothing is read or created yet; the table may not exist before its first write.
@@ -86,8 +92,10 @@ class Table(Doors):
         durable
             Sync every file before a write returns. False trades that for speed: a power cut may
             then lose acknowledged versions or damage the table; a killed process may not.
+        storage_options
+            For buckets (``s3://``, ``gs://``, ``az://``) and other URLs: as fsspec's file systems take them.
         """
-        return cls(open_storage(location, durable=durable))
+        return cls(open_storage(location, durable=durable, storage_options=storage_options))
 
     @classmethod
     def create(
@@ -98,6 +106,7 @@ class Table(Doors):
         format: str = "parquet",
         properties: Mapping[str, str] | None = None,
         durable: bool = True,
+        storage_options: Mapping[str, object] | None = None,
     ) -> Table:
         """Create an empty table: version 0.
 
@@ -114,16 +123,16 @@ class Table(Doors):
         ExistsError
             There is a table already.
         """
-        table = cls.open(location, durable=durable)
+        table = cls.open(location, durable=durable, storage_options=storage_options)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         with table._located():  # noqa: SLF001
             table._writer.create(schema, chosen)  # noqa: SLF001
         return table
 
     @classmethod
-    def exists(cls, location: Location) -> bool:
+    def exists(cls, location: Location, *, storage_options: Mapping[str, object] | None = None) -> bool:
         """Whether there is a table (intact or not) at ``location``."""
-        return open_storage(location).load(POINTER) is not None
+        return open_storage(location, storage_options=storage_options).load(POINTER) is not None
 
     @property
     def _writer(self) -> Writer:

@@ -1,0 +1,103 @@
+"""Storages that are elsewhere: S3, GCS and Azure natively, and whatever else fsspec can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atio.errors import UnsupportedError
+from atio.storage.base import Storage
+from atio.storage.remote.bucket import Bucket
+from atio.storage.remote.failures import missing
+from atio.storage.remote.options import Options
+
+__all__ = ["SCHEMES", "open_filesystem", "open_url"]
+
+
+def _s3(name: str, options: Options) -> Bucket:
+    from atio.storage.remote.s3 import S3Bucket
+
+    return S3Bucket.open(name, options)
+
+
+def _gcs(name: str, options: Options) -> Bucket:
+    from atio.storage.remote.gcs import GCSBucket
+
+    return GCSBucket.open(name, options)
+
+
+def _azure(name: str, options: Options) -> Bucket:
+    from atio.storage.remote.azure import AzureBucket
+
+    return AzureBucket.open(name, options)
+
+
+_FAMILIES: tuple[tuple[tuple[str, ...], Callable[[str, Options], Bucket]], ...] = (
+    (("s3", "s3a"), _s3),
+    (("gs", "gcs"), _gcs),
+    (("az", "abfs", "abfss"), _azure),
+)
+SCHEMES = {scheme: (names, opener) for names, opener in _FAMILIES for scheme in names}
+"""What there are native clients for."""
+
+
+def open_url(scheme: str, rest: str, given: Mapping[str, object]) -> Storage:
+    """Return the storage of ``scheme://rest``; nothing is sent yet.
+
+    Raises
+    ------
+    UnsupportedError
+        fsspec does not know the scheme either.
+    """
+    if scheme not in SCHEMES:
+        return _open_generic(f"{scheme}://{rest}", given)
+    from atio.storage.remote.objects import ObjectStorage
+
+    protocols, opener = SCHEMES[scheme]
+    options = Options(given, protocols)
+    name, _, folder = rest.partition("/")
+    single = options.flag("single_writer") or False
+    bucket = opener(name, options)
+    options.finish()
+    return ObjectStorage(bucket, folder.strip("/"), single_writer=single)
+
+
+def open_filesystem(fs: Any, path: str, given: Mapping[str, object]) -> Storage:
+    """Return the storage of a folder of an fsspec file system.
+
+    File systems of s3fs, gcsfs and adlfs lend their options to the native clients, which can swap.
+    """
+    from atio.storage.remote.generic import FsspecStorage
+
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    native = next((name for name in protocols if name in SCHEMES), None)
+    if native is not None:
+        return open_url(native, str(fs._strip_protocol(path)), {**fs.storage_options, **given})  # noqa: SLF001
+    options = Options(given)
+    single = options.flag("single_writer") or False
+    options.finish()
+    return FsspecStorage(fs, str(fs._strip_protocol(path)), single_writer=single)  # noqa: SLF001
+
+
+def _open_generic(url: str, given: Mapping[str, object]) -> Storage:
+    scheme = url.partition("://")[0]
+    known = ", ".join(f"{name}://" for name in ("file", "memory", *SCHEMES))
+    try:
+        import fsspec
+    except ImportError:
+        if scheme in ("http", "https", "ftp", "sftp", "ssh", "smb", "hdfs", "webhdfs", "github"):
+            raise missing("fsspec", "fsspec", f"{scheme}://") from None
+        raise UnsupportedError(
+            f"{scheme}:// is no place for a table", hint=f"use a path, or one of {known}"
+        ) from None
+    others = {name: value for name, value in given.items() if name != "single_writer"}
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **others)
+    except ValueError:
+        raise UnsupportedError(
+            f"{scheme}:// is no place for a table: fsspec does not know it either",
+            hint=f"use a path, or one of {known}",
+        ) from None
+    except ImportError as error:
+        raise UnsupportedError(f"{scheme}:// needs another library: {error}") from None
+    return open_filesystem(fs, path, {name: given[name] for name in given if name == "single_writer"})

@@ -1,0 +1,243 @@
+"""Whatever else fsspec reaches: readable by all, writable by one who says that there is no other."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from atio import Table
+from atio.errors import AtioError, ConflictError, InputError, NotFoundError, StorageError, UnsupportedError
+from atio.storage import Storage, open_storage
+from atio.storage.conformance import StorageConformance
+from atio.storage.remote.generic import FsspecStorage
+from atio.storage.remote.objects import ObjectStorage
+from tests.remote.servers import BUCKET, Server
+
+fsspec: Any = pytest.importorskip("fsspec")
+
+
+class TestMemory(StorageConformance):
+    """fsspec's own memory stands for all stores without folders."""
+
+    @pytest.fixture
+    def storage(self) -> Iterator[Storage]:
+        fs = fsspec.filesystem("memory")
+        storage = open_storage(uuid.uuid4().hex, filesystem=fs, storage_options={"single_writer": True})
+        yield storage
+        if fs.exists(storage.url.removeprefix("memory://")):
+            fs.rm(storage.url.removeprefix("memory://"), recursive=True)
+
+    def reopen(self, storage: Storage) -> Storage:
+        fs = fsspec.filesystem("memory")
+        path = storage.url.removeprefix("memory://")
+        return open_storage(path, filesystem=fs, storage_options={"single_writer": True})
+
+
+class TestFolder(StorageConformance):
+    """A disk by way of fsspec stands for all that have folders and renaming, such as SFTP."""
+
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return FsspecStorage(fsspec.filesystem("file"), str(tmp_path / "table"), single_writer=True)
+
+    def reopen(self, storage: Storage) -> Storage:
+        assert isinstance(storage, FsspecStorage)
+        return FsspecStorage(fsspec.filesystem("file"), storage._folder, single_writer=True)
+
+
+# -- one writer --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fs() -> Any:
+    return fsspec.filesystem("memory")
+
+
+def test_writers_must_say_that_they_are_alone(fs: Any, folder: str) -> None:
+    """Nothing at all is written otherwise; the error says why, and what to use."""
+    storage = open_storage(folder, filesystem=fs)
+    assert not storage.capabilities.swap
+    calls: list[Callable[[], object]] = [
+        lambda: storage.create("data/a", b"x"),
+        lambda: storage.sink("data/a"),
+        lambda: storage.swap("current", b"x", None),
+        lambda: storage.delete(["data/a"]),
+        lambda: Table(storage).append({"a": [1]}),
+    ]
+    for call in calls:
+        with pytest.raises(
+            UnsupportedError, match=r"overwrite each other's commits[^→]*→ use s3://.*single_writer"
+        ):
+            call()
+    assert list(storage.list()) == []
+    assert storage.load("current") is None
+    with pytest.raises(NotFoundError):
+        storage.read("data/a")
+
+
+def test_a_table(fs: Any, folder: str) -> None:
+    """One writes, others read."""
+    writer = Table(open_storage(folder, filesystem=fs, storage_options={"single_writer": True}))
+    reader = Table(open_storage(folder, filesystem=fs))
+    for number in range(4):
+        writer.append(pa.table({"a": [number]}))
+        assert reader.to_arrow()["a"].to_pylist() == list(range(number + 1))
+    assert reader.snapshot(2).to_arrow().num_rows == 2
+    assert reader.verify().ok
+    with pytest.raises(UnsupportedError):
+        reader.append(pa.table({"a": [5]}))
+
+
+def test_two_who_both_said_so(fs: Any, folder: str) -> None:
+    """They are no longer safe, but one that comes later, not at the same time, is still told."""
+    options = {"single_writer": True}
+    one, two = (open_storage(folder, filesystem=fs, storage_options=options) for _ in range(2))
+    old = one.swap("current", b"first", None)
+    two.swap("current", b"second", old)
+    with pytest.raises(ConflictError):
+        one.swap("current", b"third", old)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_replacement_that_fails(fs: Any, folder: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it did not happen, nothing stays; if it did, it is a success."""
+    storage = open_storage(folder, filesystem=fs, storage_options={"single_writer": True})
+    old = storage.swap("current", b"old", None)
+    move = type(fs).mv
+
+    def fail(self: Any, *names: str) -> None:
+        if when == "after":
+            move(self, *names)
+        raise OSError("secret words")
+
+    monkeypatch.setattr(type(fs), "mv", fail)
+    if when == "after":
+        token = storage.swap("current", b"new", old)
+        value = storage.load("current")
+        assert value is not None
+        assert (value.data, value.token) == (b"new", token)
+    else:
+        with pytest.raises(StorageError) as caught:
+            storage.swap("current", b"new", old)
+        assert "secret" not in str(caught.value)
+        assert storage.read("current") == b"old"
+    assert [entry.path for entry in storage.list()] == ["current"]
+
+
+def test_unknown_options(fs: Any) -> None:
+    with pytest.raises(InputError, match="single_writer"):
+        open_storage("x", filesystem=fs, storage_options={"single_writre": True})
+
+
+# -- file systems that there are native clients for --------------------------------------------
+
+
+class Lent:
+    """As s3fs's file system: what it was made with is what the native client gets."""
+
+    protocol = ("s3", "s3a")
+
+    def __init__(self, **options: Any) -> None:
+        self.storage_options = options
+
+    @staticmethod
+    def _strip_protocol(path: str) -> str:
+        return path.removeprefix("s3://")
+
+
+def test_s3fs_lends_its_options(s3: Server, folder: str) -> None:
+    """So a table in it has the swap that s3fs lacks."""
+    filesystem = Lent(**s3.storage_options, use_listings_cache=False)
+    for path in (f"{BUCKET}/{folder}", f"s3://{BUCKET}/{folder}"):
+        storage = open_storage(path, filesystem=filesystem)
+        assert isinstance(storage, ObjectStorage)
+        assert storage.capabilities.swap
+        assert storage.url == s3.url(folder)
+    Table(storage).append({"a": [1]})
+    assert Table(open_storage(s3.url(folder), storage_options=s3.storage_options)).to_arrow().num_rows == 1
+
+
+# -- real servers ------------------------------------------------------------------------------
+
+
+@contextmanager
+def ftp_server(root: Path) -> Iterator[str]:
+    pytest.importorskip("pyftpdlib")
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.servers import FTPServer
+
+    authorizer = DummyAuthorizer()
+    authorizer.add_user("user", "passwords", str(root), perm="elradfmwMT")
+    handler = type("Handler", (FTPHandler,), {"authorizer": authorizer})
+    server = FTPServer(("127.0.0.1", 0), handler)
+    stop = threading.Event()
+
+    def serve() -> None:
+        while not stop.is_set():
+            server.serve_forever(timeout=0.05, blocking=False)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"ftp://user:passwords@127.0.0.1:{server.address[1]}/table"
+    finally:
+        stop.set()
+        thread.join()
+        server.close_all()
+
+
+@pytest.mark.filterwarnings("ignore")  # pyftpdlib warns of itself
+def test_ftp(tmp_path: Path) -> None:
+    """A table on a real server; the password in the URL is shown nowhere."""
+    with ftp_server(tmp_path) as url:
+        writer = Table(open_storage(url, storage_options={"single_writer": True}))
+        for number in range(3):
+            writer.append(pa.table({"a": [number]}))
+        reader = open_storage(url)
+        assert Table(reader).to_arrow()["a"].to_pylist() == [0, 1, 2]
+        assert Table(reader).verify().ok
+        assert {entry.path for entry in reader.list()} >= {"current"}
+        with pytest.raises(UnsupportedError) as refused:
+            Table(reader).append(pa.table({"a": [3]}))
+        with pytest.raises(AtioError) as missing:
+            reader.read("data/missing")
+        for text in (reader.url, repr(reader), str(refused.value), str(missing.value)):
+            assert "passwords" not in text
+            assert "user" not in text.replace("users", "")
+    assert Table.open(tmp_path / "table").to_arrow().num_rows == 3
+
+
+@pytest.mark.filterwarnings("ignore")  # of the event loop in fsspec
+def test_http(tmp_path: Path) -> None:
+    """A table that was put on a web server can be read from there."""
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("requests")
+    Table.open(tmp_path / "table").append(pa.table({"a": [1, 2]}))
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        storage = open_storage(f"http://127.0.0.1:{server.server_port}/table")
+        assert Table(storage).to_arrow()["a"].to_pylist() == [1, 2]
+        assert storage.load("missing") is None
+        with pytest.raises(UnsupportedError, match="single_writer"):
+            Table(storage).append(pa.table({"a": [3]}))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,88 @@
+"""What things cost: requests, and how many of them wait for each other."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from atio.storage.remote import objects
+from atio.storage.remote.objects import ObjectStorage
+from tests.remote.proxy import Message, Proxy
+from tests.remote.servers import Server
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def storage(server: Server, proxy: Proxy, folder: str) -> ObjectStorage:
+    return server.at(proxy.port).storage(folder)
+
+
+def meet(count: int, first: int = 0) -> Callable[[Message], object]:
+    """Let nothing through until there are so many at once; ``first`` requests precede them."""
+    barrier = threading.Barrier(count, timeout=30)
+    left = [None] * first
+
+    def wait(_: Message) -> None:
+        if left:
+            left.pop()
+        else:
+            barrier.wait()
+
+    return wait
+
+
+def test_one_request_each(storage: ObjectStorage, proxy: Proxy) -> None:
+    """What tables do all the time is one request."""
+    token = storage.swap("current", b"0", None)  # with a trial of the server
+    steps: list[Callable[[], object]] = [
+        lambda: storage.load("current"),
+        lambda: storage.load("missing"),
+        lambda: storage.swap("current", b"1", token),
+        lambda: storage.create("data/a", b"x" * 1_000_000),
+        lambda: storage.read("data/a"),
+        lambda: storage.read("data/a", 17, 100),
+        lambda: storage.read("data/a", 0, 1_000_001),
+        lambda: storage.size("data/a"),
+        lambda: storage.delete(["data/a"]),
+        lambda: list(storage.list()),
+    ]
+    for number, step in enumerate(steps):
+        proxy.log.clear()
+        step()
+        assert proxy.log.total == 1, number
+
+
+def test_several_at_once(storage: ObjectStorage, proxy: Proxy) -> None:
+    """Objects that are written together wait for nothing; nor do deletions."""
+    proxy.before = meet(8)
+    storage.create_all({f"data/{number}": b"x" for number in range(8)})
+    assert (proxy.log.total, proxy.log.depth) == (8, 1)
+    proxy.log.clear()
+    requests = 1 if storage.url.startswith("s3://") else 8
+    proxy.before = meet(requests)
+    storage.delete([f"data/{number}" for number in range(8)])
+    assert (proxy.log.total, proxy.log.depth) == (requests, 1)
+
+
+def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read in pieces at once, two round trips in all, and come out as they went in."""
+    monkeypatch.setattr(objects, "_LARGE", 2 << 20)
+    monkeypatch.setattr(objects, "_RANGE", 1 << 20)
+    content = random.Random(3).randbytes((7 << 20) + 11)
+    storage.create("data/a", content)
+    ranges = ((0, None, 6), (1, None, 6), (5, 4 << 20, 2), (7, 1 << 40, 6), (6 << 20, None, 0))
+    for offset, length, pieces in ranges:
+        proxy.log.clear()
+        proxy.before = meet(max(1, pieces), first=1)
+        end = None if length is None else offset + length
+        assert storage.read("data/a", offset, length) == content[offset:end]
+        assert proxy.log.total == 1 + pieces
+        assert proxy.log.depth == (2 if pieces else 1)
