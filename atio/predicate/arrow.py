@@ -66,7 +66,7 @@ class _Rows:
         if len(mentioned) != 1 or not pt.is_boolean(op.type) or not _is_total(op):
             return None
         (field,) = mentioned.values()
-        if not pt.is_dictionary(field.kind) or op.name == "is_null":
+        if not pt.is_dictionary(field.kind):
             return None
         found = load.raw(self._table, field)
         chunks = found.chunks if isinstance(found, pa.ChunkedArray) else [found]

@@ -35,6 +35,7 @@ class Expr:
 
     __slots__ = ("node",)
     __hash__ = None  # type: ignore[assignment]
+    __array_ufunc__ = None  # NumPy's scalars leave 1 < col("x") to this class
 
     def __init__(self, node: AnyNode) -> None:
         self.node = node

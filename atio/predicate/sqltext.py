@@ -33,10 +33,10 @@ def from_sql(text: str) -> AnyNode:
     except ImportError as error:
         raise MissingDependencyError("conditions in SQL need sqlglot", hint="pip install sqlglot") from error
     try:
-        found = [part for part in sqlglot.parse(text, dialect="duckdb") if part]
-        if len(found) != 1:
-            raise InputError(f"{len(found)} statements are not supported as a condition: {text}")
-        return _Reader(text).node(found[0])
+        parts = [part for part in sqlglot.parse(text, dialect="duckdb") if part]
+        if len(parts) != 1:
+            raise InputError(f"{len(parts)} statements are not supported as a condition: {text}")
+        return _Reader(text).node(parts[0])
     except errors.ParseError as error:
         found = error.errors[0] if error.errors else {}
         place = f" at line {found['line']}, column {found['col']}" if found.get("line") else ""
@@ -324,9 +324,10 @@ def _typed(text: str, name: str) -> Literal | None:
     return None
 
 
-_LOOSE = frozenset(
-    "And Or Not EQ NEQ LT LTE GT GTE NullSafeEQ NullSafeNEQ Is In Between Like ILike Escape".split()
-)
+_LOOSE = frozenset({
+    "And", "Or", "Not", "EQ", "NEQ", "LT", "LTE", "GT", "GTE", "NullSafeEQ", "NullSafeNEQ",
+    "Is", "In", "Between", "Like", "ILike", "Escape",
+})  # fmt: skip
 
 # By name: sqlglot has had some of these classes for longer than others.
 _RULES: dict[str, Rule] = {

@@ -49,7 +49,10 @@ class FileRequest:
         return _unlinked(self._file.path)
 
     def answer(self) -> bytes | None:
-        found = _read(self._file, self._size)
+        try:
+            found = _read(self._file, self._size)
+        except OSError:
+            return None  # The table has the answer, too.
         return None if found is None else found[0]
 
     def close(self) -> None:
@@ -111,8 +114,8 @@ def post(folder: str, data: bytes, waiting: Waiting) -> FileRequest | None:
         return None
     file = LockedFile(os.path.join(folder, os.urandom(12).hex()), create=True)
     try:
-        # Not locked yet, it looked like a dead writer's: whoever saw that removes it.
-        if file.try_lock():
+        # Not locked yet, it looked like a dead writer's: whoever saw that removes it, or has by now.
+        if file.try_lock() and file.is_there():
             bell = Bell()
             framed = b"%d %s\n%s" % (len(data), bell.address.hex().encode(), data)
             file.write(framed, 0)
@@ -139,10 +142,10 @@ def received(folder: str) -> Iterator[ReceivedFile]:
 
 
 def _unlinked(path: str) -> bool:
-    """Whoever removes the file decides: it is withdrawn, or taken."""
+    """Whoever removes the file decides: it is withdrawn, or taken. If that fails, it is neither."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from atio import Table
 from atio.errors import AtioError, ConflictError, VersionNotFoundError
+from tests.concurrency import histories
 
 
 def opened(path: str) -> Table:
@@ -115,6 +116,10 @@ def _until(stop: str) -> Any:
         turn += 1
 
 
+def history(path: str, who: int, count: int, seed: int) -> list[histories.Event]:
+    return histories.Actor(opened(path), who, seed).run(count)
+
+
 def expire_for_long(path: str, stop: str) -> int:
     table = opened(path)
     return sum(len(table.expire(timedelta(0), 1 + turn % 3).versions) for turn in _until(stop))
@@ -180,7 +185,7 @@ def read_for_long(path: str, stop: str) -> int:
 COMMANDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
-        append, first_append, create, categories, promotions, increment, tokens, expire_for_long,
+        append, first_append, create, categories, promotions, increment, tokens, history, expire_for_long,
         vacuum_for_long, tag_for_long, restore_for_long, read_for_long,
     )
 }  # fmt: skip

@@ -2,7 +2,10 @@
 
 import datetime as dt
 import pickle
+import re
+import typing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,6 +140,39 @@ def test_operators() -> None:
         ((x > 0) ^ True if False else (x > 0) & True, [True, False, None]),
     ]:
         assert bind(expr, table.schema).evaluate(table).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        1.5,
+        np.int64(1),
+        np.float32(1.5),
+        Decimal(1),
+        dt.date(2024, 1, 1),
+        pd.Timestamp("2024-01-01"),
+        pa.scalar(1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_values_may_stand_on_the_left(value: Any) -> None:
+    assert parse(value < col("x")) == parse(col("x") > value)
+    assert parse(value == col("x")) == parse(col("x") == value)
+    if not isinstance(value, dt.date):
+        assert parse(value * col("x") > 1) == tree.Compare(
+            ">", tree.Arithmetic("*", literal(value), tree.Column(("x",))), literal(1)
+        )
+
+
+def test_the_specification_lists_every_node() -> None:
+    text = (Path(__file__).parents[2] / "spec" / "predicate.md").read_text(encoding="utf-8")
+    nodes = {kind.__struct_config__.tag for kind in tree.Node.__subclasses__()}
+    kinds = set(typing.get_args(tree.Kind))
+    section = text.split("## JSON")[1].split("## Pruning")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == nodes | kinds | {"node", "kind"}
 
 
 LITERALS = [
