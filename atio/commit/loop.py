@@ -145,7 +145,11 @@ class Committer(msgspec.Struct, frozen=True):
         try:
             self.objects.storage.swap(POINTER, data, expected)
         except ConflictError:
-            return False
+            # A request that was sent twice on its way may be refused because it had landed. Where nobody can
+            # be kept out, another commit may cover it by now. Repeating one without a version does no harm.
+            if self.objects.storage.capabilities.lock or pointer.snapshot.id != pointer.commit_id:
+                return False
+            return self._look_again(pointer, data, expected)
         except ResponseLostError:
             return self._look_again(pointer, data, expected)
         return True
@@ -180,6 +184,8 @@ class Committer(msgspec.Struct, frozen=True):
         """Whether the commit of ``mine`` is among those that led to ``found``; None: cannot be told."""
         if found.commit_id == mine.commit_id:
             return True
+        if found.table_id != mine.table_id:
+            return False  # Somebody else was first to make the table.
         if mine.snapshot.id != mine.commit_id:
             return None  # A commit without a version leaves no trace below later ones.
         if found.snapshot.version < mine.snapshot.version:

@@ -154,7 +154,7 @@ class _Pruner:
 
     def is_null(self, op: Op) -> Outcomes:
         (arg,) = op.args
-        if isinstance(arg, Op) and arg.type == pa.bool_():
+        if isinstance(arg, Op) and arg.name in _RULES:
             found = self.outcomes(arg)
             return Outcomes(found.null, _any(found.true, found.false), _NO)
         where = self.range(arg)
@@ -178,8 +178,7 @@ class _Pruner:
         # The least value not below the lower bound: only if it is not above the upper one is any inside.
         place = _lower_bound(values, where.low)
         least = values.take(pc.if_else(pc.less(place, len(values)), place, pa.scalar(None, pa.int64())))
-        outside = pc.and_(pc.is_valid(where.low), pc.is_null(least))
-        outside = _any(outside, _surely(pc.greater, least, where.high))
+        outside = _any(pc.is_null(least), _surely(pc.greater, least, where.high))
         only = _all(_surely(pc.equal, where.low, where.high), _surely(pc.equal, where.low, least))
         true = _all(where.some, pc.invert(outside))
         return Outcomes(true, _any(where.nan, _all(where.some, pc.invert(only))), where.null)
@@ -207,7 +206,7 @@ class _Pruner:
             if value.path not in self._ranges:
                 self._ranges[value.path] = self._column(value)
             return self._ranges[value.path]
-        if value.type == pa.bool_() and value.name != "coalesce":
+        if value.name in _RULES:
             return _truth(self.outcomes(value))
         if value.name == "cast":
             return _converted(self.range(value.args[0]), value.args[0].type, value.type)

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import BinaryIO
 
 import msgspec
@@ -108,8 +109,11 @@ class Flagging:
 
     def __init__(self, target: Target, *, durable: bool) -> None:
         self._target = target
-        self._place = target.beside(_name)
         self._durable = durable
+
+    @cached_property
+    def _place(self) -> Target:
+        return self._target.beside(_name)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

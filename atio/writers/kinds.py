@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 
@@ -31,7 +32,7 @@ FRAMES = tuple(kind for kind in Kind if kind not in {Kind.TEXT, Kind.BYTES, Kind
 
 def kind_of(obj: object) -> Kind:
     """Recognise an object; no library is imported to do so."""
-    found = _of_library(obj)
+    found = _of_library(type(obj))  # type: ignore[arg-type]  # classes are hashable, whatever mypy says
     if found is not None:
         return found
     if isinstance(obj, str):
@@ -49,14 +50,13 @@ def kind_of(obj: object) -> Kind:
     return Kind.OBJECT
 
 
-def _of_library(obj: object) -> Kind | None:
-    """Ask the libraries that are loaded; an object of another one cannot exist."""
+@lru_cache(maxsize=256)
+def _of_library(cls: type) -> Kind | None:
+    """Ask the libraries that are loaded; a class of another one cannot exist."""
     for module, names, kind in _CLASSES:
         library = sys.modules.get(module)
-        if library is None:
-            continue
         classes = tuple(found for name in names if isinstance(found := getattr(library, name, None), type))
-        if isinstance(obj, classes):
+        if issubclass(cls, classes):
             return kind
     return None
 

@@ -48,7 +48,7 @@ class Report:
         self.what = what
         self.rows = 0
         self.total: int | None = None
-        self._verbose = verbose
+        self.verbose = verbose
         self._show = show
         self._clock = clock
         self._start = self._last = clock()
@@ -69,12 +69,12 @@ class Report:
         """Tell a step and how long it took since the last."""
         now = self._clock()
         took, self._last = now - self._last, now
-        if self._verbose:
+        if self.verbose:
             say(f"{text} ({took:.4f}s)")
 
     def note(self, text: str) -> None:
         """Tell something that takes no time."""
-        if self._verbose:
+        if self.verbose:
             say(text)
 
     def measure(self, size: Callable[[], int] | None) -> None:

@@ -87,10 +87,12 @@ class LocalTarget(Target):
 
     def __init__(self, path: str) -> None:
         self.url = os.path.expanduser(path)
+        self._resolved = ""
 
     @contextmanager
     def replacing(self, *, durable: bool, backup: bool) -> Iterator[LocalDraft]:
         with Replacement(self.url, durable=durable, backup=backup) as replacement:
+            self._resolved = replacement.target
             yield LocalDraft(self.url, replacement)
 
     def open(self) -> BinaryIO:
@@ -105,7 +107,7 @@ class LocalTarget(Target):
         return os.path.abspath(self.url)  # noqa: PTH100
 
     def beside(self, name: Callable[[str], str]) -> LocalTarget:
-        folder, own = os.path.split(os.path.realpath(self.url))
+        folder, own = os.path.split(self._resolved or os.path.realpath(self.url))
         return LocalTarget(os.path.join(folder, name(own)))  # noqa: PTH118
 
     def remove(self) -> None:

@@ -162,10 +162,8 @@ class _Job:
                 report.step("_SUCCESS flag written")
 
     def _encode(self, obj: Any, kwargs: dict[str, Any], draft: TargetDraft, report: Report) -> None:
-        if isinstance(draft.place, str):
-            report.note(f"Temporary directory: {os.path.dirname(draft.place)}")  # noqa: PTH120
-            report.note(f"Temporary file path: {draft.place}")
-        report.note(f"Writer to use: {self._writer.describe(obj)} (format: {self._writer.formats[0]})")
+        if report.verbose:
+            self._introduce(obj, draft, report)
         report.measure(draft.size)
         # Whoever says how to compress has the library do it.
         method = None if "compression" in kwargs else self._name.compression
@@ -182,8 +180,15 @@ class _Job:
             draft.flush()
         size = draft.size()
         report.measure(lambda: size)
-        rows = f"{report.rows:,} rows, " if report.rows else ""
-        report.step(f"Encoded {rows}{in_bytes(size)}")
+        if report.verbose:
+            rows = f"{report.rows:,} rows, " if report.rows else ""
+            report.step(f"Encoded {rows}{in_bytes(size)}")
+
+    def _introduce(self, obj: Any, draft: TargetDraft, report: Report) -> None:
+        if isinstance(draft.place, str):
+            report.note(f"Temporary directory: {os.path.dirname(draft.place)}")  # noqa: PTH120
+            report.note(f"Temporary file path: {draft.place}")
+        report.note(f"Writer to use: {self._writer.describe(obj)} (format: {self._writer.formats[0]})")
 
 
 @contextmanager

@@ -2,7 +2,19 @@
 
 from collections.abc import Callable
 
-from benchmarks.cases import append, bulk, concurrent, expire, leaks, startup, store, tiny_reads, writers
+from benchmarks.cases import (
+    append,
+    bulk,
+    concurrent,
+    databases,
+    expire,
+    integrity,
+    leaks,
+    startup,
+    store,
+    tiny_reads,
+    writers,
+)
 from benchmarks.harness import Bench
 
 # `lookup` (a point lookup on a sorted table of 60 files, beside DuckLake) and `upsert` (beside Lance) come
@@ -12,7 +24,9 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "tiny_reads": tiny_reads.run,
     "bulk": bulk.run,
     "concurrent": concurrent.run,
+    "databases": databases.run,
     "expire": expire.run,
+    "integrity": integrity.run,
     "leaks": leaks.run,
     "startup": startup.run,
     "store": store.run,

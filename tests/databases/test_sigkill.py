@@ -38,11 +38,12 @@ def test_sigkill(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> N
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.databases.victim", *arguments], cwd=ROOT, stdout=subprocess.PIPE
     )
-    assert process.stdout is not None
-    with process.stdout:
+    try:
+        assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+    finally:
         process.kill()
-        process.wait()
+        process.communicate()
     for mode, place in places.items():
         if isinstance(place, MariadbPlace):  # what it was filling stays unseen, for the next write to remove
             assert all(name == "t" or name.startswith("_atio_") for name in place.tables())

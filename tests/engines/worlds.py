@@ -28,7 +28,10 @@ def made(kind: str, parts: list[pa.Table], **properties: str) -> Iterator[Table]
         place = MemoryStorage() if kind == "memory" else folder / "t"
         chosen = {"format": "arrow"} if kind == "arrow" else {"parquet.row_group_rows": "3"}
         table = Table.create(
-            place, parts[0].schema, properties={**chosen, "append.merge": "false", **properties}, durable=False
+            place,
+            parts[0].schema,
+            properties={**chosen, "append.merge": "false", **properties},
+            durable=False,
         )
         for part in parts:
             table.append(part)

@@ -285,6 +285,19 @@ def test_dictionaries_are_asked_once_a_value() -> None:
         assert found == expected + expected[:5] * 2, where
 
 
+def test_dictionaries_of_any_values() -> None:
+    indices = pa.array([0, None, 1], pa.int32())
+    for values, sought in [
+        (pa.array(["a", "b"], pa.string_view()), "a"),
+        (pa.array([b"a", b"b"], pa.binary(1)), b"a"),
+        (pa.array([Decimal("1.5"), Decimal(2)], pa.decimal32(5, 2)), 1.5),
+        (pa.array([86_400_000, 0], pa.int64()).cast(pa.date64()), dt.date(1970, 1, 2)),
+    ]:
+        table = pa.table({"x": pa.DictionaryArray.from_arrays(indices, values)})
+        for where in (col("x") == sought, col("x").coalesce(sought) == col("x")):
+            assert bind(where, table.schema).evaluate(table).to_pylist()[:2] == [True, None]
+
+
 def test_what_a_bound_condition_knows() -> None:
     bound = bind((col("st.a") > 1) & (col("st", "a") < col("i64")) & col("name").is_null(), SCHEMA)
     assert bound.paths == (("st.a",), ("st", "a"), ("i64",), ("name",))

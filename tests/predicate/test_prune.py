@@ -129,6 +129,9 @@ FLOATS = Given(
         (col("x") == NAN, "-+++--", "---+--"),
         (col("x") != NAN, "+++-++", "+---++"),
         (col("x").is_nan(), "-+++--", "---+--"),
+        (~col("x").is_nan(), "+++-++", "+---++"),
+        (col("x").is_not_null(), "++++++", "++++++"),
+        (col("x").is_null(), "------", "------"),
         (col("x") == 0.0, "+++-+-", "----+-"),
         (col("x") == -0.0, "+++-+-", "----+-"),
         (col("x").is_in([-0.0, 7.0]), "+++-++", "----+-"),
@@ -242,6 +245,18 @@ def test_files_without_rows_and_conditions_without_columns() -> None:
     assert masks(col("x") == 1, table.schema, found) == ([False, True], [True, True])
     assert masks("true", table.schema, found) == ([False, True], [True, True])
     assert masks("1 = 2", table.schema, found) == ([False, False], [True, False])
+
+
+@pytest.mark.parametrize(
+    "text", ["cast(x as boolean)", "coalesce(f, true)", "f = coalesce(f, f)", "(x = 1) is null"]
+)
+def test_what_is_not_known_may_be(text: str) -> None:
+    """Of a column without a type, and of conditions inside functions."""
+    table = pa.table({"x": pa.nulls(2), "f": [True, False]})
+    found = files([table])
+    bound = bind(text, table.schema)
+    assert may_match(bound, found).to_pylist() >= [True in bound.evaluate(table).to_pylist()]
+    assert all_match(bound, found).to_pylist() <= [all(bound.evaluate(table).to_pylist())]
 
 
 def test_foreign_bounds_of_a_wrong_type_are_not_used() -> None:

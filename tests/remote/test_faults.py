@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -220,3 +221,23 @@ def test_appends_under_faults(server: Server, folder: str) -> None:
 def test_appends_under_a_thousand_faults(server: Server, folder: str, seed: int) -> None:
     """Every acknowledged append is there exactly once, and nothing else."""
     assert append_under(server, folder, Attack(seed, 0.1), 340)
+
+
+def test_a_copy_after_others_built_upon_the_first(server: Server, folder: str) -> None:
+    """A swap sent twice, another commit in between: the refusal of the second copy is no conflict."""
+    direct = server.storage(folder)
+    Table(direct).append({"a": [0]})
+    swaps = itertools.count(1)
+
+    class Slow(Proxy):
+        def _forward(self, message: Message) -> Any:
+            if message.writes_pointer and next(swaps) == 2:
+                Table(direct).append({"a": [100]})
+            return super()._forward(message)
+
+    with Slow(server.port, first(Fault.DUPLICATE, lambda m: m.writes_pointer)) as proxy:
+        table = Table(server.at(proxy.port).storage(folder, QUICK))
+        assert table.append({"a": [1]}).version == 2
+    table = Table(server.storage(folder))
+    assert table.to_arrow()["a"].to_pylist() == [0, 1, 100]
+    assert table.verify().ok

@@ -9,9 +9,12 @@ import pytest
 from atio.errors import ConflictError, ExistsError
 from tests.remote.servers import Server
 
+PATIENT = 600
+"""Seconds: sixteen processes on a small machine wait long for answers, and a lost one proves nothing."""
+
 
 def create(server: Server, folder: str, who: int, count: int) -> list[int]:
-    storage = server.storage(folder)
+    storage = server.storage(folder, read_timeout=PATIENT)
     won = []
     for number in range(count):
         try:
@@ -23,7 +26,7 @@ def create(server: Server, folder: str, who: int, count: int) -> list[int]:
 
 
 def count_up(server: Server, folder: str, who: int, count: int) -> int:
-    storage = server.storage(folder)
+    storage = server.storage(folder, read_timeout=PATIENT)
     lost = 0
     for number in range(count):
         while True:
@@ -40,7 +43,7 @@ def count_up(server: Server, folder: str, who: int, count: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("processes", "count"), [(4, 15), pytest.param(16, 25, marks=pytest.mark.slow)], ids=["quick", "sixteen"]
+    ("processes", "count"), [(4, 15), pytest.param(16, 8, marks=pytest.mark.slow)], ids=["quick", "sixteen"]
 )
 def test_a_race_of_processes(server: Server, folder: str, processes: int, count: int) -> None:
     """Each name is won once; a counter that is only ever swapped loses no step, although many swaps fail."""

@@ -83,7 +83,7 @@ def _over_files(scan: Scan, found: Native) -> pl.LazyFrame:
 def _over_rows(scan: Scan) -> pl.LazyFrame:
     from polars.io.plugins import register_io_source
 
-    dtypes = frames.to_polars(scan.bound.empty().select(scan.schema.names)).schema
+    dtypes = _dtypes(scan)
 
     def rows(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
@@ -93,6 +93,16 @@ def _over_rows(scan: Scan) -> pl.LazyFrame:
     # Lets Polars read once what a query mentions twice, where it can.
     pure = {"is_pure": True} if "is_pure" in inspect.signature(register_io_source).parameters else {}
     return register_io_source(rows, schema=dtypes, **pure)
+
+
+def _dtypes(scan: Scan) -> pl.Schema:
+    import polars as pl
+
+    try:
+        return frames.to_polars(scan.bound.empty().select(scan.schema.names)).schema
+    except pl.exceptions.PanicException as error:  # which is not an Exception
+        message = f"Polars cannot read these columns: {error}"
+        raise UnsupportedError(message, hint="leave columns out with columns=, or use to_arrow()") from None
 
 
 def _rows(

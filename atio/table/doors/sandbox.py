@@ -53,7 +53,7 @@ def _make(paths: Paths) -> duckdb.DuckDBPyConnection:
         ("enable_external_access", "false"),
         ("lock_configuration", "true"),
     ):
-        connection.execute(f"SET {name} = {value}")
+        connection.execute(f"SET GLOBAL {name} = {value}")  # not of this connection alone
     return connection
 
 

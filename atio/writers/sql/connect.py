@@ -81,7 +81,9 @@ def _known(con: Any) -> tuple[str, Secrets]:
     words = [str(word) for name, word in query.items() if _SECRET.search(name)]
     if password := getattr(url, "password", None):
         words.append(str(password))
-    scheme = _scheme(getattr(url, "drivername", "duckdb" if _is_duckdb(con) else "sqlite"))
+    scheme = _scheme(
+        getattr(url, "drivername", "duckdb" if _is(con, "duckdb", "DuckDBPyConnection") else "sqlite")
+    )
     return _TITLES.get(scheme, "SQLite" if scheme == "sqlite" else scheme), Secrets(words)
 
 
@@ -108,20 +110,18 @@ def _words(rest: str) -> list[str]:
 def _opened(con: Any, stack: ExitStack) -> Database:
     if isinstance(con, sqlite3.Connection):
         return SQLite(con)
-    if _is_duckdb(con):
+    if _is(con, "duckdb", "DuckDBPyConnection"):
         return _duckdb(con)
     if isinstance(con, str | os.PathLike):
         return _of_text(os.fspath(con), stack)
-    alchemy = sys.modules.get("sqlalchemy")
-    if alchemy is not None:
-        if isinstance(con, alchemy.URL):
-            return _of_url(con, stack)
-        if isinstance(con, alchemy.Engine):
-            return _of_connection(stack.enter_context(con.connect()))
-        if isinstance(con, alchemy.Connection):
-            if not con.in_transaction():
-                stack.callback(con.rollback)  # of the transaction that SQLAlchemy begins when it is asked
-            return _of_connection(con)
+    if _is(con, "sqlalchemy", "URL"):
+        return _of_url(con, stack)
+    if _is(con, "sqlalchemy", "Engine"):
+        return _of_connection(stack.enter_context(con.connect()))
+    if _is(con, "sqlalchemy", "Connection"):
+        if not con.in_transaction():
+            stack.callback(con.rollback)  # of the transaction that SQLAlchemy begins when it is asked
+        return _of_connection(con)
     cls = type(con)
     raise UnsupportedError(
         f"a {cls.__module__}.{cls.__qualname__} is no database that is known here",
@@ -129,9 +129,10 @@ def _opened(con: Any, stack: ExitStack) -> Database:
     )
 
 
-def _is_duckdb(con: Any) -> bool:
-    duckdb = sys.modules.get("duckdb")
-    return duckdb is not None and isinstance(con, duckdb.DuckDBPyConnection)
+def _is(con: object, module: str, name: str) -> bool:
+    """Ask a library only if it is loaded, and as far as it is: another thread may be at it."""
+    cls = getattr(sys.modules.get(module), name, None)
+    return isinstance(cls, type) and isinstance(con, cls)
 
 
 def _of_text(text: str, stack: ExitStack) -> Database:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from atio.errors import InputError
+from atio.writers.kinds import Kind, kind_of
 
 
 def _is_pandas(obj: object) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(obj, pandas.DataFrame | pandas.Series)
+    return kind_of(obj) is Kind.PANDAS
 
 
 def means_missing(obj: object) -> bool:
