@@ -1,0 +1,251 @@
+"""Expire and vacuum beside writers in the middle of their work: what goes is exactly what nobody needs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import hypothesis.strategies as st
+import pyarrow as pa
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from atio import Table
+from atio.errors import ConflictError, VersionNotFoundError
+from atio.storage import LocalStorage
+from tests.stateful.test_model import COMMON, QUICK, START
+from tests.support.tables import listing, required
+
+AGES = timedelta(days=365 * 200)
+PICK = st.integers(0, 100)
+
+
+def frame(*numbers: int) -> pa.Table:
+    return pa.table({"n": pa.array(numbers, pa.int64())})
+
+
+class Stopped(Exception):
+    pass
+
+
+class Stream:
+    """A writer in a thread of its own, who has written some rows and waits for more."""
+
+    def __init__(self, table: Table, numbers: list[int]) -> None:
+        self.numbers = numbers
+        self.version: int | None = None
+        self._orders: SimpleQueue[str] = SimpleQueue()
+        self._waits = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(table,))
+        self._thread.start()
+        assert self._waits.wait(60)
+
+    def _run(self, table: Table) -> None:
+        try:
+            self.version = table.append(self._pieces()).version
+        except Stopped:
+            pass
+        finally:
+            self._waits.set()
+
+    def _pieces(self) -> Iterator[pa.Table]:
+        for number in self.numbers:
+            yield frame(number)
+        self._waits.set()
+        if self._orders.get() == "stop":
+            raise Stopped
+
+    def order(self, what: str) -> None:
+        self._orders.put(what)
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+class RetentionMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.storage = LocalStorage(self.folder / "t", durable=False)
+        self.now = START
+        self.serial = 0
+        self.rows: dict[int, list[int]] = {}
+        self.gone: set[int] = set()
+        self.tagged: dict[str, int] = {}
+        self.streams: list[tuple[Stream, set[str]]] = []
+        self.staged: list[tuple[Any, list[int], set[str]]] = []
+        self.readers: list[tuple[Any, int]] = []
+
+    def table(self) -> Table:
+        """By a handle that knows nothing: as another process would have."""
+        return Table(LocalStorage(self.folder / "t", durable=False), clock=lambda: self.now)
+
+    def teardown(self) -> None:
+        for stream, _ in self.streams:
+            stream.order("stop")
+        shutil.rmtree(self.folder)
+
+    @property
+    def newest(self) -> int:
+        return max(self.rows)
+
+    @property
+    def retained(self) -> list[int]:
+        return [version for version in self.rows if version not in self.gone]
+
+    def new(self, count: int) -> list[int]:
+        self.serial += count
+        return list(range(self.serial - count, self.serial))
+
+    def made(self, version: int, rows: list[int]) -> None:
+        self.now += 1_000_000
+        assert version == (self.newest + 1 if self.rows else 1)
+        self.rows[version] = rows
+
+    # -- writers -----------------------------------------------------------------------------
+
+    @initialize()
+    def first(self) -> None:
+        numbers = self.new(1)
+        self.made(self.table().append(frame(*numbers)).version, numbers)
+
+    @rule(many=st.integers(1, 9))
+    def append(self, many: int) -> None:
+        for _ in range(many):
+            numbers = self.new(1)
+            self.made(self.table().append(frame(*numbers)).version, self.rows[self.newest] + numbers)
+
+    @rule()
+    def overwrite(self) -> None:
+        numbers = self.new(2)
+        self.made(self.table().overwrite(frame(*numbers)).version, numbers)
+
+    @rule(pick=PICK)
+    def restore(self, pick: int) -> None:
+        version = self.retained[pick % len(self.retained)]
+        self.made(self.table().restore(version).version, self.rows[version])
+
+    @precondition(lambda self: len(self.streams) < 3)
+    @rule(count=st.integers(1, 3))
+    def begin_a_stream(self, count: int) -> None:
+        before = listing(self.storage)
+        stream = Stream(self.table(), self.new(count))
+        self.streams.append((stream, listing(self.storage) - before))
+
+    @precondition(lambda self: self.streams)
+    @rule(pick=PICK, finish=st.booleans())
+    def end_a_stream(self, pick: int, finish: bool) -> None:
+        stream, files = self.streams.pop(pick % len(self.streams))
+        assert files <= listing(self.storage), "the files of a running writer were taken away"
+        stream.order("finish" if finish else "stop")
+        if finish:
+            assert stream.version is not None
+            self.made(stream.version, self.rows[self.newest] + stream.numbers)
+        else:
+            assert stream.version is None
+            assert not files & listing(self.storage)
+
+    @precondition(lambda self: len(self.staged) < 3)
+    @rule()
+    def stage(self) -> None:
+        before, numbers = listing(self.storage), self.new(1)
+        staged = self.table().stage(frame(*numbers))
+        self.staged.append((staged, numbers, listing(self.storage) - before))
+
+    @precondition(lambda self: self.staged)
+    @rule(pick=PICK)
+    def commit_what_was_staged(self, pick: int) -> None:
+        staged, numbers, files = self.staged.pop(pick % len(self.staged))
+        if files <= listing(self.storage):
+            self.made(self.table().commit(staged).version, self.rows[self.newest] + numbers)
+            return
+        with pytest.raises(ConflictError):
+            self.table().commit(staged)
+        assert self.table().version == self.newest
+
+    # -- readers and names ---------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.readers) < 5)
+    @rule(pick=PICK)
+    def open_a_reader(self, pick: int) -> None:
+        version = self.retained[pick % len(self.retained)]
+        self.readers.append((self.table().snapshot(version), version))
+
+    @precondition(lambda self: self.readers)
+    @rule(pick=PICK)
+    def read(self, pick: int) -> None:
+        snapshot, version = self.readers.pop(pick % len(self.readers))
+        try:
+            assert snapshot.to_arrow()["n"].to_pylist() == self.rows[version]
+        except VersionNotFoundError:
+            assert version in self.gone, "a retained version could not be read"
+
+    @rule(name=st.sampled_from("ab"), pick=PICK)
+    def tag(self, name: str, pick: int) -> None:
+        self.tagged[name] = self.retained[pick % len(self.retained)]
+        self.table().tag(name, self.tagged[name], move=True)
+
+    @precondition(lambda self: self.tagged)
+    @rule(pick=PICK)
+    def untag(self, pick: int) -> None:
+        name = sorted(self.tagged)[pick % len(self.tagged)]
+        del self.tagged[name]
+        self.table().untag(name)
+
+    # -- maintenance -----------------------------------------------------------------------------
+
+    @rule(keep_last=st.integers(1, 6))
+    def expire(self, keep_last: int) -> None:
+        kept = {*self.retained[-keep_last:], *self.tagged.values()}
+        before, needed = listing(self.storage), required(self.storage)
+        planned = self.table().expire(timedelta(0), keep_last, dry_run=True)
+        assert listing(self.storage) == before
+        done = self.table().expire(timedelta(0), keep_last)
+        assert done.versions == planned.versions == tuple(v for v in self.retained if v not in kept)
+        self.gone |= set(done.versions)
+        removed = before - listing(self.storage)
+        assert removed == set(done.files) == needed - required(self.storage)
+
+    @rule()
+    def vacuum(self) -> None:
+        before = listing(self.storage)
+        planned = self.table().vacuum(timedelta(0), dry_run=True)
+        done = self.table().vacuum(timedelta(0))
+        assert done.files == planned.files
+        running = {file for _, files in self.streams for file in files}
+        left = listing(self.storage)
+        assert before - left == set(done.files)
+        assert left == required(self.storage) | running
+
+    @rule()
+    def vacuum_patiently(self) -> None:
+        """What is younger than the grace period stays, whoever it belongs to."""
+        before = listing(self.storage)
+        assert not self.table().vacuum(AGES).files
+        assert listing(self.storage) == before
+
+    # -- what must hold --------------------------------------------------------------------------
+
+    @invariant()
+    @precondition(lambda self: self.rows)
+    def what_is_retained_is_there(self) -> None:
+        table = self.table()
+        assert [s.version for s in table.history()] == self.retained[::-1]
+        picked = {self.newest, self.retained[self.serial % len(self.retained)], *self.tagged.values()}
+        for version in picked:
+            assert table.snapshot(version).to_arrow()["n"].to_pylist() == self.rows[version]
+
+
+class TestRetention(RetentionMachine.TestCase):
+    settings = QUICK
+
+
+@pytest.mark.slow
+class TestRetentionLong(RetentionMachine.TestCase):
+    settings = settings(max_examples=100, stateful_step_count=40, **COMMON)
