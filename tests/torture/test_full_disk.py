@@ -1,0 +1,74 @@
+"""No space, no inodes: a clear error, the table as before, and all is well when there is room again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.torture.conftest import Figure
+from tests.torture.full_disk import Case, attack, cases, outcomes
+from tests.torture.mounts import PRIVILEGED, memory_disk
+from tests.torture.power import KINDS, disk, missing
+
+pytestmark = pytest.mark.skipif(not PRIVILEGED, reason="small disks need root on Linux")
+CASES = cases() if PRIVILEGED else {}
+FIGURE = "no space, or no inodes, left: an unclear error, or a table that changed"
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    with memory_disk(8 * 2**20, 300) as made:
+        yield made
+
+
+def attacked(root: Path, case: Case, *, coarse: int = 1, files: bool = True) -> int:
+    """From nothing left up to enough, pages first, then files; returns how many points that makes."""
+    old, new = outcomes(case)
+    points = 0
+    for left in count(0, case.step * coarse):
+        points += 1
+        if attack(root, case, old, new, pages=left):
+            break
+    for left in count(0, coarse) if files else ():
+        points += 1
+        if attack(root, case, old, new, files=left):
+            break
+    return points
+
+
+@pytest.mark.parametrize(
+    "name", ["append", "append a long stream, csv", "expire", "overwrite", "first append"]
+)
+def test_some_fill_points(root: Path, name: str) -> None:
+    assert attacked(root, CASES[name], coarse=3) > 2
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", CASES)
+def test_every_fill_point(root: Path, name: str, torture_figure: Figure) -> None:
+    points, failed = 1, 1
+    try:
+        points, failed = attacked(root, CASES[name]), 0
+    finally:
+        torture_figure(FIGURE, points, failed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_file_systems(kind: str, torture_figure: Figure) -> None:
+    """Real ones promise room before they look for it."""
+    if (why := missing(kind)) is not None:
+        pytest.skip(why)
+    points, failed = 1, 1
+    try:
+        with disk(kind) as drive:
+            points = sum(
+                attacked(drive.root, CASES[name], coarse=2, files=False)
+                for name in ("append", "overwrite", "append much, parquet", "expire")
+            )
+        failed = 0
+    finally:
+        torture_figure(FIGURE, points, failed)
