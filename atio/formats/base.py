@@ -135,9 +135,7 @@ class Format(ABC):
     ) -> Iterator[pa.Table]:
         """Decode piece by piece, at most ``rows`` rows each, without holding the whole file decoded."""
 
-    def parts(
-        self, source: pa.Buffer | str, schema: pa.Schema, rows: int
-    ) -> AbstractContextManager[Parts]:
+    def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> AbstractContextManager[Parts]:
         """Open a file of so many rows. Formats without row groups have one, which is the whole file."""
         return nullcontext(_Whole(self, source, schema, rows))
 

@@ -119,6 +119,18 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
+def _checked(name: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = _FIXED.field(name).type
+    found = found.cast(kind)
+    if pa.types.is_integer(kind) and len(found):
+        import pyarrow.compute as pc
+
+        least = pc.min(found).as_py()
+        if least is not None and least < 0:
+            raise ValueError(f"{name} is below 0")
+    return found
+
+
 def statistics(identity: int, values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """One kind of statistics of a field, as JSON has them, as a column.
 
@@ -160,9 +172,7 @@ class Entries:
                 table = self._file.read(wanted, use_threads=False)
                 for name in wanted:
                     found = table.column(name)
-                    self._columns[name] = (
-                        found.cast(_FIXED.field(name).type) if name in _FIXED.names else found
-                    )
+                    self._columns[name] = _checked(name, found) if name in _FIXED.names else found
 
     def files(self, places: Sequence[int] | None = None) -> tuple[DataFile, ...]:
         """The entries at these places, or all, with all that is known of them."""

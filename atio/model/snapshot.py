@@ -10,6 +10,12 @@ ColumnStatistics = tuple[StatValue, ...]
 """``[field id, lower, upper, nulls]``, floating columns with a fifth member ``nans``."""
 
 
+def _check_kind(path: str, folder: str) -> None:
+    """What expires is deleted by its path: a version names files of its own kinds only."""
+    if not check_path(path).startswith(folder):
+        raise ValueError(f"{path!r} is not below {folder}")
+
+
 class Footer(Model, frozen=True, omit_defaults=True, kw_only=True):
     """The tail of a data file that describes the rest: length in bytes and hash."""
 
@@ -44,8 +50,7 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     stats: tuple[ColumnStatistics, ...] = ()
 
     def __post_init__(self) -> None:
-        if not check_path(self.path).startswith("data/"):
-            raise ValueError(f"{self.path!r} is no path of a data file")
+        _check_kind(self.path, "data/")
 
 
 class ManifestRef(Ref, frozen=True, omit_defaults=True, kw_only=True):
@@ -62,6 +67,9 @@ class ManifestRef(Ref, frozen=True, omit_defaults=True, kw_only=True):
     last_added: Count
     removed: tuple[Count, ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_kind(self.path, "manifests/")
+
     @property
     def live(self) -> int:
         return self.entries - len(self.removed)
@@ -69,6 +77,9 @@ class ManifestRef(Ref, frozen=True, omit_defaults=True, kw_only=True):
 
 class SchemaRef(Ref, frozen=True, omit_defaults=True, kw_only=True):
     id: Count
+
+    def __post_init__(self) -> None:
+        _check_kind(self.path, "schemas/")
 
 
 class Changes(Model, frozen=True, omit_defaults=True, kw_only=True):

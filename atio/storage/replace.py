@@ -42,6 +42,7 @@ _PROBED = 8
 """Names looked at for leftovers, and beyond them as long as there are any without a gap."""
 _LONGEST = 220
 """Bytes of the target's name that go into the temporary one; a name may have 255."""
+_LINK_TRIES = 1000
 _YOUNG = 3600.0
 _BUFFER = 1 << 18
 _NO_LINKS = frozenset(
@@ -278,7 +279,9 @@ class Replacement:
         """Give the previous file a second name. The target keeps its own: it is never missing."""
         aside = _companion(self.path)
         try:
-            os.link(self.target, aside)
+            _link(self.target, aside)
+        except FileNotFoundError:
+            return  # removed meanwhile: there is nothing to keep
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -478,6 +481,19 @@ def _remove_if_dead(path: str) -> None:
 def _companion(path: str) -> str:
     """The second temporary file that belongs to the writer of the first: the backup in the making."""
     return path.removesuffix(SUFFIX) + BACKUP + SUFFIX
+
+
+def _link(source: str, path: str) -> None:
+    """Give a file another name, while others may be replacing it.
+
+    Linux says that there is no such file if it was replaced between looking up the name and linking.
+    """
+    for _ in range(_LINK_TRIES):
+        try:
+            return os.link(source, path)
+        except FileNotFoundError:
+            os.lstat(source)  # says it again if it is so
+    return os.link(source, path)
 
 
 def _copy(source: str, path: str, like: os.stat_result, *, durable: bool) -> None:

@@ -61,8 +61,8 @@ def _of_manifest(
     import pyarrow.compute as pc
 
     entries = manifests.entries(objects, ref)
-    statistics = _OfManifest(entries, bound, since)
     try:
+        statistics = _OfManifest(entries, bound, since)
         may = may_match(condition, statistics)
         gone = set(ref.removed)
         places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]

@@ -28,21 +28,28 @@ class Query(msgspec.Struct, frozen=True):
 
     text: str
     params: Params | None
-    tables: Mapping[str, object]
+    tables: Mapping[str, Scan | pa.Table]
     located: Located
 
     @classmethod
     def of(
         cls, scan: Scan, text: str, params: Params | None, name: str, others: Mapping[str, object]
     ) -> Query:
-        if name.lower() in {other.lower() for other in others}:
-            raise InputError(f"two tables are called {name!r}", hint="name=… gives this one another name")
+        names = [name, *others]
+        if len({one.lower() for one in names}) < len(names):
+            raise InputError(
+                f"two tables have one name: {', '.join(names)}", hint="name=… gives this one another"
+            )
         located = Located(table=scan.table_url, version=scan.snapshot.version)
-        return cls(text, params, {name: scan, **others}, located)
+        tables = {name: scan} | {other: _table(given) for other, given in others.items()}
+        return cls(text, params, tables, located)
 
     def start(self) -> Run:
-        """Bind the query to its tables as they are now; nothing is computed before its relation is read."""
-        sources = {name: _source(table) for name, table in self.tables.items()}
+        """Bind the query; nothing is computed before its relation is read."""
+        sources = {
+            name: table if isinstance(table, pa.Table) else source(table)
+            for name, table in self.tables.items()
+        }
         files = [found for found in sources.values() if isinstance(found, Files)]
         connection = sandbox.connect(tuple(dict.fromkeys(path for found in files for path in found.paths)))
         run = Run(connection, tuple(sources.values()), self.located)
@@ -110,12 +117,13 @@ def _check(statements: Sequence[Any]) -> None:
         )
 
 
-def _source(table: object) -> Source:
-    if isinstance(table, Doors):
-        return source(table._scan())  # noqa: SLF001
+def _table(given: object) -> Scan | pa.Table:
+    """The newest version of a table, now; a frame as Arrow, also if it can be read but once."""
+    if isinstance(given, Doors):
+        return given._scan()  # noqa: SLF001
     from atio.table.doors.rows import readable, readable_schema
 
-    found = frames.incoming(table)
+    found = frames.incoming(given)
     schema = readable_schema(found.schema)
     parts = [readable(part, schema) for part in found.tables]
     return pa.concat_tables(parts) if parts else schema.empty_table()

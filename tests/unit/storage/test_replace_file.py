@@ -396,6 +396,21 @@ def test_a_backup_where_there_are_no_links(target: Path, monkeypatch: pytest.Mon
     assert names(target.parent) == ["data.bin", "data.bin.bak"]
 
 
+def test_a_backup_of_a_file_that_is_replaced_meanwhile(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux: a link to a file that was replaced between lookup and link fails as if there were none."""
+    real, failures = os.link, []
+
+    def lose(source: str, path: str) -> None:
+        if len(failures) < 3:
+            failures.append(source)
+            raise FileNotFoundError(errno.ENOENT, "replaced meanwhile")
+        real(source, path)
+
+    monkeypatch.setattr(os, "link", lose)
+    replace_file(target, NEW, backup=True)
+    assert target.with_name("data.bin.bak").read_bytes() == OLD
+
+
 def test_a_backup_that_is_the_file_itself(target: Path) -> None:
     """A run killed between backup and replacement leaves two names of one file."""
     backup = target.with_name("data.bin.bak")
