@@ -42,7 +42,7 @@ def torture_figure() -> Figure:
 
 @pytest.fixture(scope="session")
 def apart() -> Iterator[Apart]:
-    """Call functions in a process of their own: one that is small, has few threads, and can trace children."""
+    """Call functions in a process of their own, which is small, has few threads, and can trace children."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
 
         def call(function: Callable[..., Any], *arguments: object) -> Any:

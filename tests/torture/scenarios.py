@@ -46,7 +46,7 @@ class Scenario:
     see
         What a user can see, comparable.
     survive
-        Raises ``AssertionError`` unless the next write works and leaves nothing behind. The box is spent then.
+        Raises ``AssertionError`` unless the next write works and leaves nothing behind. Spends the box.
     strays
         Names of what nobody needs.
     go_on

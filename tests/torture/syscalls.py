@@ -30,19 +30,20 @@ HANGS = 30.0
 # Names and arguments of the calls that can concern files: d is a folder's descriptor, p a path, f a file's
 # descriptor. A path follows its folder's descriptor. The man pages of section 2 have them all.
 _CALLS = """
-0 read f|1 write f|2 open p|3 close f|4 stat p|5 fstat f|6 lstat p|7 poll|8 lseek f|9 mmap ----f|16 ioctl f
-17 pread64 f|18 pwrite64 f|19 readv f|20 writev f|21 access p|32 dup f|33 dup2 f|40 sendfile ff
-41 socket|42 connect f|44 sendto f|45 recvfrom f|46 sendmsg f|47 recvmsg f|49 bind f|51 getsockname f
-54 setsockopt f|55 getsockopt f|72 fcntl f|73 flock f|74 fsync f|75 fdatasync f|76 truncate p|77 ftruncate f
-80 chdir p|82 rename pp|83 mkdir p|84 rmdir p|85 creat p|86 link pp|87 unlink p|88 symlink -p|89 readlink p
-90 chmod p|91 fchmod f|92 chown p|93 fchown f|94 lchown p|137 statfs p|138 fstatfs f|162 sync|187 readahead f
-188 setxattr p|189 lsetxattr p|190 fsetxattr f|191 getxattr p|192 lgetxattr p|193 fgetxattr f
-194 listxattr p|195 llistxattr p|196 flistxattr f|197 removexattr p|198 lremovexattr p|199 fremovexattr f|206 io_setup
-217 getdents64 f|221 fadvise64 f|257 openat dp|258 mkdirat dp|260 fchownat dp|262 newfstatat dp|263 unlinkat dp
-264 renameat dpdp|265 linkat dpdp|266 symlinkat -dp|267 readlinkat dp|268 fchmodat dp|269 faccessat dp
-271 ppoll|275 splice f-f|277 sync_file_range f|280 utimensat dp|285 fallocate f|292 dup3 f|295 preadv f
-296 pwritev f|306 syncfs f|316 renameat2 dpdp|326 copy_file_range f-f|327 preadv2 f|328 pwritev2 f|332 statx dp
-425 io_uring_setup|437 openat2 dp|439 faccessat2 dp|452 fchmodat2 dp
+0 read f|1 write f|2 open p|3 close f|4 stat p|5 fstat f|6 lstat p|7 poll|8 lseek f|9 mmap ----f
+16 ioctl f|17 pread64 f|18 pwrite64 f|19 readv f|20 writev f|21 access p|32 dup f|33 dup2 f
+40 sendfile ff|41 socket|42 connect f|44 sendto f|45 recvfrom f|46 sendmsg f|47 recvmsg f|49 bind f
+51 getsockname f|54 setsockopt f|55 getsockopt f|72 fcntl f|73 flock f|74 fsync f|75 fdatasync f
+76 truncate p|77 ftruncate f|80 chdir p|82 rename pp|83 mkdir p|84 rmdir p|85 creat p|86 link pp
+87 unlink p|88 symlink -p|89 readlink p|90 chmod p|91 fchmod f|92 chown p|93 fchown f|94 lchown p
+137 statfs p|138 fstatfs f|162 sync|187 readahead f|188 setxattr p|189 lsetxattr p|190 fsetxattr f
+191 getxattr p|192 lgetxattr p|193 fgetxattr f|194 listxattr p|195 llistxattr p|196 flistxattr f
+197 removexattr p|198 lremovexattr p|199 fremovexattr f|206 io_setup|217 getdents64 f|221 fadvise64 f
+257 openat dp|258 mkdirat dp|260 fchownat dp|262 newfstatat dp|263 unlinkat dp|264 renameat dpdp
+265 linkat dpdp|266 symlinkat -dp|267 readlinkat dp|268 fchmodat dp|269 faccessat dp|271 ppoll
+275 splice f-f|277 sync_file_range f|280 utimensat dp|285 fallocate f|292 dup3 f|295 preadv f
+296 pwritev f|306 syncfs f|316 renameat2 dpdp|326 copy_file_range f-f|327 preadv2 f|328 pwritev2 f
+332 statx dp|425 io_uring_setup|437 openat2 dp|439 faccessat2 dp|452 fchmodat2 dp
 """
 CALLS = {
     int(number): (name, "".join(arguments))

@@ -254,8 +254,8 @@ def _noting(problems: list[str]) -> Iterator[None]:
 def kill_everywhere(name: str, every: int = 1) -> Figures:
     """Kill the process before each of its calls, and in the middle of each write.
 
-    Whoever looks then finds the state before or after, after if that was acknowledged; nobody is kept waiting,
-    and what lies about is gone after the next vacuum.
+    Whoever looks then finds the state before or after, after if that was acknowledged; nobody is kept
+    waiting, and what lies about is gone after the next vacuum.
     """
     figures = Figures()
     with arena(SCENARIOS[name]) as place:

@@ -45,9 +45,9 @@ def test_a_power_cut_after_a_death(apart: Any, torture_figure: Any, name: str) -
     judged(apart(check_after_deaths, name, 60), TWICE, torture_figure)
 
 
-@pytest.mark.parametrize("name", ["append", "write over a flagged file"])
-def test_some_mutants(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(kill_mutants, name, 10), MUTANTS, torture_figure)
+@pytest.mark.parametrize(("name", "most"), [("append", 10), ("write over a file", 60)])
+def test_some_mutants(apart: Any, torture_figure: Any, name: str, most: int) -> None:
+    judged(apart(kill_mutants, name, most), MUTANTS, torture_figure)
 
 
 @pytest.mark.torture

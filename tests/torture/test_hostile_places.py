@@ -87,6 +87,11 @@ def _device(path: Path, outside: Path) -> None:
 FOLDERS = ("data", "metadata", "manifests", "schemas", "leases", "requests")
 PLACES = ["current", ".lock", "data/*", "metadata/*", "manifests/*", "schemas/*", *FOLDERS]
 KINDS = [_link, _link_to_the_same, _dangling, _pipe, _socket, _folder, _file, _device]
+QUICK = [_link_to_the_same, _pipe]
+SOME = [
+    pytest.param(kind, id=kind.__name__.strip("_"), marks=[] if kind in QUICK else pytest.mark.torture)
+    for kind in KINDS
+]
 OPERATIONS: dict[str, Callable[[Table], object]] = {
     "read": lambda t: t.to_arrow(),
     "verify": lambda t: t.verify(),
@@ -123,7 +128,7 @@ def state(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__.strip("_"))
+@pytest.mark.parametrize("kind", SOME)
 def test_something_else_is_there(home: Path, place: str, kind: Callable[[Path, Path], None]) -> None:
     path = min((home / "t").glob(place))
     if path.is_dir():

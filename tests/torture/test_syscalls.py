@@ -37,7 +37,7 @@ def judged(figures: Figures, name: str, torture_figure: Any) -> None:
 
 @pytest.mark.parametrize("name", ["append", "store a value"])
 def test_death_at_some_calls(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(kill_everywhere, name, 9), KILLED, torture_figure)
+    judged(apart(kill_everywhere, name, 13), KILLED, torture_figure)
 
 
 @pytest.mark.torture
@@ -48,7 +48,7 @@ def test_death_at_every_call(apart: Any, torture_figure: Any, name: str) -> None
 
 @pytest.mark.parametrize("name", ["first append", "write with a flag"])
 def test_failure_of_some_calls(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(fail_everywhere, name, 11), FAILED, torture_figure)
+    judged(apart(fail_everywhere, name, 17), FAILED, torture_figure)
 
 
 @pytest.mark.torture
@@ -91,10 +91,10 @@ class Listing(Watcher):
 
 def traced(name: str, box: Path) -> list[tuple[str, ...]]:
     """The calls as our own tracer sees them."""
-    warm_up(SCENARIOS[name])
-    SCENARIOS[name].prepare(box)
+    scenario = SCENARIOS[name]
+    warm_up(scenario)
     watcher = Listing(box)
-    run(lambda: (determine(), SCENARIOS[name].run(box)), watcher)
+    run(lambda: (determine(), scenario.prepare(box), scenario.run(box)), watcher)
     return watcher.calls
 
 
@@ -103,7 +103,7 @@ def straced(name: str, box: Path) -> list[tuple[str, ...]]:
     code = (
         "from pathlib import Path; from tests.torture.test_syscalls import *\n"
         f"scenario, box = SCENARIOS[{name!r}], Path({os.fspath(box)!r})\n"
-        "warm_up(scenario); scenario.prepare(box); determine(); scenario.run(box)"
+        "warm_up(scenario); determine(); scenario.prepare(box); scenario.run(box)"
     )
     out = box.with_name("strace.txt")
     command = ["strace", "-f", "-y", "-o", out, sys.executable, "-c", code]

@@ -332,7 +332,8 @@ class Recorder(Watcher):
 
 
 _KNOWN: dict[str, Callable[[Recorder, Call, int], None]] = {
-    "open": Recorder._opened, "openat": Recorder._opened, "mkdir": Recorder._mkdir, "mkdirat": Recorder._mkdir,
+    "open": Recorder._opened, "openat": Recorder._opened,
+    "mkdir": Recorder._mkdir, "mkdirat": Recorder._mkdir,
     "write": Recorder._written, "pwrite64": Recorder._written, "ftruncate": Recorder._sized,
     "fchmod": Recorder._moded, "fchown": Recorder._moded, "unlink": Recorder._unlinked,
     "unlinkat": Recorder._unlinked, "rmdir": Recorder._unlinked, "link": Recorder._linked,
