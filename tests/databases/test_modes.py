@@ -186,6 +186,16 @@ def test_names_are_quoted(place: Place) -> None:
     assert (place.tables(), place.rows(table)) == ({table}, [tuple(range(len(NAMES)))] * 2)
 
 
+def test_digits_of_seconds_are_not_cut(server: Any) -> None:
+    """Both databases round to the digits a column was declared with."""
+    server.sql("CREATE TABLE t (a TIMESTAMP(0) NULL, b TIME(3))")
+    for rows in ({"a": ["2024-02-29 12:00:00.5"]}, {"b": ["12:00:00.0005"]}):
+        with pytest.raises(SchemaError, match="would not come back"):
+            write_table(rows, "t", server.con, if_exists="append")
+    write_table({"b": ["12:00:00.005"]}, "t", server.con, if_exists="append")
+    assert read_sql("SELECT b FROM t", server.con).read_all().num_rows == 1
+
+
 def test_names_that_differ_in_case(place: Place) -> None:
     """In SQLite and DuckDB names of tables are one then, elsewhere they are not (on Linux)."""
     write_table({"x": [1]}, "t", place.con)
@@ -389,6 +399,7 @@ def test_nan_elsewhere(place: Place) -> None:
         {"chunksize": "10"},
         {"method": lambda: None},
         {"key": "nope"},
+        {"schema": 3},
     ],
 )
 def test_bad_options(tmp_path: Any, options: dict[str, Any]) -> None:

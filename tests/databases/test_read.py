@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 import atio
 from atio import Table
-from atio.errors import InputError, RetryError, SchemaError
+from atio.errors import InputError, NotFoundError, RetryError, SchemaError
 from atio.writers.sql import read_sql, write_table
 from tests.databases.places import Place, ServerPlace
 
@@ -67,6 +67,17 @@ def test_bad_queries(place: Place, query: str) -> None:
     with pytest.raises(InputError):
         read_sql(query, place.con).read_all()
     assert place.rows("t") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "con", ["typo.db", "sqlite:///typo.db", "typo.duckdb", "duckdb:///typo.db", Path("typo.db")]
+)
+def test_a_read_makes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, con: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotFoundError, match=r"typo\.d"):
+        read_sql("SELECT 1 AS x", con)
+    assert list(tmp_path.iterdir()) == []
+    assert read_sql("SELECT 1 AS x", "sqlite://").read_all().to_pylist() == [{"x": 1}]
 
 
 def test_a_read_changes_nothing(place: Place) -> None:
@@ -176,7 +187,7 @@ def test_mariadb_types_of_its_own(mariadb: Any) -> None:
         "INSERT INTO t VALUES ('a', 2024, 5, '2024-02-29 12:00:00', '12:00:00', 1, 'abc', '[1]', DEFAULT)"
     )
     before = read_sql("SELECT e, y, m, d, t, i, c, j FROM t", mariadb.con).read_all()
-    types = ["string", "int16", "uint32", "timestamp[s]", "time64[us]", "bool", "string", "string"]
+    types = ["string", "int16", "uint32", "timestamp[s]", "time32[s]", "bool", "string", "string"]
     assert list(map(str, before.schema.types)) == types
     write_table(before, "t", mariadb.con, if_exists="append")
     after = read_sql("SELECT e, y, m, d, t, i, c, j FROM t", mariadb.con).read_all()

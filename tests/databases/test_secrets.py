@@ -87,6 +87,7 @@ def test_urls_that_lead_nowhere(server: ServerPlace) -> None:
         f"{url.drivername}://user:{PASSWORD}@127.0.0.1:1/x",  # not quoted
         f"{url.drivername}://user:{PASSWORD}@127.0.0.1:port/x",
         f"{url.drivername}+nodriver://user:x@{PASSWORD}@h/x",
+        f"sqlite://user:{PASSWORD}@h/x",
         f"nonsense://user:{quote_plus(PASSWORD)}@h/x",
         f"{url.drivername}://127.0.0.1:1/x?user=a&password={quote_plus(PASSWORD)}",
     ):

@@ -157,3 +157,13 @@ class AlchemyDatabase(Database):
 def _commits_by_itself(driver: Any) -> bool:
     ask = getattr(driver, "get_autocommit", None)
     return bool(ask()) if callable(ask) else getattr(driver, "autocommit", False) is True
+
+
+def with_digits(kind: pa.DataType, digits: str) -> pa.DataType:
+    """The unit of a time or timestamp of so many digits after the second; what has more would be rounded."""
+    unit = {"0": "s", "3": "ms"}.get(digits)
+    if unit is None:
+        return kind
+    if pa.types.is_time(kind):
+        return pa.time32(unit)
+    return pa.timestamp(unit, kind.tz) if pa.types.is_timestamp(kind) else kind

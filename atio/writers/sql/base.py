@@ -25,7 +25,12 @@ class Name(msgspec.Struct, frozen=True):
 
     def beside(self, suffix: str = "") -> Name:
         """A new name in the same schema, for a table that must not be seen yet."""
-        return Name(f"_atio_{token_hex(8)}{suffix}", self.schema)
+        return Name(new_name(suffix), self.schema)
+
+
+def new_name(suffix: str = "") -> str:
+    """A name that nobody else uses."""
+    return f"_atio_{token_hex(8)}{suffix}"
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -178,7 +183,7 @@ class Database(ABC):
     @contextmanager
     def staged(self, definition: str) -> Iterator[Name]:
         """A temporary table, which only this connection sees."""
-        stage = Name(f"_atio_{token_hex(8)}")
+        stage = Name(new_name())
         drop = f"{self.drop_stage} {self.quote(stage)}"
         self.execute(f"CREATE TEMPORARY TABLE {self.quote(stage)} {definition}")
         try:

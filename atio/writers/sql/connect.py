@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atio.errors import AtioError, InputError, MissingDependencyError, UnsupportedError
+from atio.errors import AtioError, InputError, MissingDependencyError, NotFoundError, UnsupportedError
 from atio.writers.sql.base import Database
 from atio.writers.sql.failures import Secrets, driver_missing, failing
 from atio.writers.sql.sqlite import SQLite
@@ -50,8 +50,13 @@ class Link:
 
 
 @contextmanager
-def connected(con: Any, table: str | None = None) -> Iterator[Link]:
+def connected(con: Any, table: str | None = None, *, must_exist: bool = False) -> Iterator[Link]:
     """Open what was handed over, and close what was opened; errors in the block are translated.
+
+    Parameters
+    ----------
+    must_exist
+        Do not make a file that is not there.
 
     Raises
     ------
@@ -63,7 +68,24 @@ def connected(con: Any, table: str | None = None) -> Iterator[Link]:
     title, secrets = _known(con)
     guard = failing(title, secrets, table)
     with guard, ExitStack() as stack:
+        if must_exist:
+            _check_there(con)
         yield Link(_opened(con, stack), guard)
+
+
+def _check_there(con: Any) -> None:
+    path = _file_of(os.fspath(con)) if isinstance(con, str | os.PathLike) else None
+    if path not in (None, "", ":memory:") and not Path(path).exists():
+        raise NotFoundError("there is no such database", file=path)
+
+
+def _file_of(text: str) -> str | None:
+    """The path of a local database; None for URLs that SQLAlchemy is to read."""
+    match = _URL.fullmatch(text)
+    if match is None:
+        return os.path.expanduser(text)  # noqa: PTH111 - keeps an unknown ~user
+    local = _scheme(match[1]) in ("sqlite", "duckdb") and "?" not in match[2]
+    return match[2][1:] if local else None
 
 
 def _known(con: Any) -> tuple[str, Secrets]:
@@ -136,17 +158,24 @@ def _is(con: object, module: str, name: str) -> bool:
 
 
 def _of_text(text: str, stack: ExitStack) -> Database:
-    match = _URL.fullmatch(text)
+    match, path = _URL.fullmatch(text), _file_of(text)
+    if path is None:
+        return _of_remote(text, stack)
     if match is None:
-        return _of_path(text, stack)
-    scheme, rest = _scheme(match[1]), match[2]
-    if scheme in ("sqlite", "duckdb") and "?" not in rest:
-        if not rest.startswith("/"):
+        if path != ":memory:" and not Path(path).absolute().parent.is_dir():
+            raise InputError(f"the folder of {text!r} is not there", hint="make it first")
+        duckdb = _names_duckdb(path)
+    else:
+        scheme = _scheme(match[1])
+        if match[2][:1] not in ("", "/"):  # what stands there may be a password
             raise InputError(
-                f"{scheme}://{rest} names another machine", hint=f"write {scheme}:///path, with three slashes"
+                f"a {scheme} URL names no host", hint=f"write {scheme}:///path, with three slashes"
             )
-        path = rest[1:]
-        return _open_duckdb(path, stack) if scheme == "duckdb" else _open_sqlite(path, stack)
+        duckdb = scheme == "duckdb"
+    return _open_duckdb(path, stack) if duckdb else _open_sqlite(path, stack)
+
+
+def _of_remote(text: str, stack: ExitStack) -> Database:
     try:
         import sqlalchemy as sa
     except ImportError:
@@ -165,15 +194,6 @@ def _of_text(text: str, stack: ExitStack) -> Database:
         hint="write dialect://user:password@host:port/name; in a password write %40 for @, %3A for :, "
         "%2F for /, and %25 for %",
     )
-
-
-def _of_path(text: str, stack: ExitStack) -> Database:
-    path = os.path.expanduser(text)  # noqa: PTH111 - keeps an unknown ~user
-    if path != ":memory:" and not Path(path).absolute().parent.is_dir():
-        raise InputError(f"the folder of {text!r} is not there", hint="make it first")
-    if _names_duckdb(path):
-        return _open_duckdb(path, stack)
-    return _open_sqlite(path, stack)
 
 
 def _names_duckdb(path: str) -> bool:

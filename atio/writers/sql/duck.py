@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from secrets import token_hex
 from typing import Any
 
 import pyarrow as pa
 
 from atio.errors import InputError, SchemaError, UnsupportedError
 from atio.writers.sql import decode
-from atio.writers.sql.base import Column, Database, Name, Query
+from atio.writers.sql.base import Column, Database, Name, Query, new_name
 from atio.writers.sql.fit import Floats, fit, plain
 
 t = pa.types
@@ -114,7 +113,7 @@ class DuckDB(Database):
     @contextmanager
     def _seen(self, rows: pa.Table) -> Iterator[str]:
         """Rows under a name that statements can use."""
-        name = f"_atio_{token_hex(8)}"
+        name = new_name()
         self.connection.register(name, rows)
         try:
             yield self.quote(name)

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from atio.errors import InputError, OutcomeUnknownError, StorageError, UnsupportedError
-from atio.writers.sql.alchemy import AlchemyDatabase
-from atio.writers.sql.base import Column, Name, Query
+from atio.writers.sql.alchemy import AlchemyDatabase, with_digits
+from atio.writers.sql.base import Column, Name, Query, new_name
 from atio.writers.sql.fit import check_json, plain
 
 t = pa.types
@@ -73,7 +73,8 @@ _TYPES: dict[str, pa.DataType] = {
 _COLUMNS = """
 SELECT t.table_type, c.column_name, c.column_type
 FROM information_schema.tables t JOIN information_schema.columns c USING (table_schema, table_name)
-WHERE t.table_schema = COALESCE(%s, DATABASE()) AND t.table_name = %s AND c.generation_expression IS NULL
+WHERE t.table_schema = COALESCE(%s, DATABASE()) AND t.table_name = %s
+  AND COALESCE(c.generation_expression, '') = ''
 ORDER BY c.ordinal_position
 """
 
@@ -315,7 +316,7 @@ class MySQL(AlchemyDatabase):
         """Ask by way of an empty temporary table: cursors do not tell text from bytes, nor signs."""
         if not isinstance(question.text, str):
             return None
-        probe = self.quote(Name("").beside().table)
+        probe = self.quote(new_name())
         inner = question.text.rstrip("; \t\r\n")
         make = f"CREATE TEMPORARY TABLE {probe} SELECT * FROM ({inner}\n) AS q LIMIT 0"
         try:
@@ -347,7 +348,6 @@ def _declared(field: pa.Field, *, indexed: bool) -> str:
 
 
 _WORDS = re.compile(r"([a-z0-9]+)(?:\(([^)]*)\))?( unsigned)?.*", re.DOTALL)
-_UNITS = {None: "s", "0": "s", "3": "ms"}
 
 
 def _column(name: str, words: str | bytes) -> Column:
@@ -361,9 +361,7 @@ def _column(name: str, words: str | bytes) -> Column:
     kind = _TYPES.get(f"{base}({arguments})") or _TYPES.get(base + sign) or _TYPES.get(base)
     if kind is None:
         return Column(name, pa.string(), opaque=True)
-    if t.is_timestamp(kind):
-        kind = pa.timestamp(_UNITS.get(arguments, "us"), kind.tz)
-    return Column(name, kind)
+    return Column(name, with_digits(kind, arguments or "0"))
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:

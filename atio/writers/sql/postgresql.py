@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from atio.errors import InputError, UnsupportedError
-from atio.writers.sql.alchemy import AlchemyDatabase
+from atio.writers.sql.alchemy import AlchemyDatabase, with_digits
 from atio.writers.sql.base import Column, Name, Query
 from atio.writers.sql.fit import check_json, plain
 
@@ -220,7 +220,6 @@ def _declared(field: pa.Field) -> str:
     return _DECLARED[kind]
 
 
-_UNITS = {"0": "s", "3": "ms"}
 _WORDS = re.compile(r"([a-z ]+?)(?:\((\d+)(?:,(-?\d+))?\))?( with(?:out)? time zone)?")
 
 
@@ -230,9 +229,9 @@ def _column(name: str, words: str) -> Column:
     kind = _TYPES[base][1] if base in _TYPES else None
     if match and base == "numeric":
         kind = _numeric(match[2], match[3])
-    if match and kind is not None and t.is_timestamp(kind):
-        kind = pa.timestamp(_UNITS.get(match[2] or "", "us"), kind.tz)
-    return Column(name, pa.string(), opaque=True) if kind is None else Column(name, kind)
+    if match is None or kind is None:
+        return Column(name, pa.string(), opaque=True)
+    return Column(name, with_digits(kind, match[2] or "6"))
 
 
 def _described(id_: int, _: Any, __: Any, precision: Any, scale: Any) -> pa.DataType | None:

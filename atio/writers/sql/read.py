@@ -41,6 +41,8 @@ def read_sql(
 
     Raises
     ------
+    NotFoundError
+        The file of the database is not there.
     InputError
         The query cannot be run, or returns no rows.
     SchemaError
@@ -58,7 +60,7 @@ def read_sql(
         types = dict(zip(types.names, types.types, strict=True))
     stack = ExitStack()
     with stack:
-        link = stack.enter_context(connected(con))
+        link = stack.enter_context(connected(con, must_exist=True))
         schema, batches = link.database.query(Query(query, params, chunk_rows, types or {}), stack)
         opened = stack.pop_all()
     stream = _batches(batches, opened)

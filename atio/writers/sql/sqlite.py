@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from atio.errors import InputError, UnsupportedError
 from atio.writers.sql import decode
-from atio.writers.sql.base import Column, Database, Name, Query
+from atio.writers.sql.base import Column, Database, Name, Query, new_name
 from atio.writers.sql.fit import check_json, plain
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class SQLite(Database):
 
     def _described(self, query: str) -> list[pa.DataType | None] | None:
         """What the columns were declared as; the driver does not tell, but a view of the query does."""
-        probe = self.quote(Name("").beside().table)
+        probe = self.quote(new_name())
         try:
             self.execute(f"CREATE TEMPORARY VIEW {probe} AS {query}")
             found = self.execute(f"PRAGMA temp.table_info({probe})")

@@ -88,6 +88,9 @@ def write_table(
         The connection was lost during the commit.
     """
     _check_options(if_exists, chunksize, method)
+    for word in (name, schema or name):
+        if not isinstance(word, str):
+            raise InputError(f"{word!r} is no name of a table", hint="name= and schema= are texts")
     keys = [key] if isinstance(key, str) else list(key or ())
     if if_exists == "upsert" and not keys:
         raise InputError("an upsert needs key=", hint='name the columns that identify a row: key=["id"]')
