@@ -126,7 +126,8 @@ def test_sql_gives_the_rows_of_a_table_in_memory(
         f"SELECT count(*) FROM t WHERE {condition.sql}",
         f'SELECT count("{first}"), count(*) FROM t WHERE "{second}" IS NOT NULL',
         f"SELECT a.row FROM t a JOIN t b USING (row) WHERE b.row > {start} ORDER BY ALL",
-        'SELECT min("row"), max("row"), min("st"."in"."w"), max("st"."in"."w") FROM t',
+        # 0.0 and -0.0 are equal: which of them is the least is nobody's promise.
+        'SELECT min("row"), max("row"), min("st"."in"."w") + 0.0, max("st"."in"."w") + 0.0 FROM t',
     ]
     with made(kind, parts) as table:
         reference.load(table.to_arrow())

@@ -229,7 +229,7 @@ COLUMNS = [
         [v.replace(microsecond=0) for v in CLOCKS], [clock(v) for v in CLOCKS],
     ),
     Column("span", pa.duration("us"), "span", SPANS, [span(v) for v in SPANS]),
-    Column("none", pa.null(), "null", [None], [number(1), text("a")]),
+    Column("none", pa.null(), "null", [None], [number(1), number(2)]),
 ]  # fmt: skip
 BY_NAME = {column.name: column for column in COLUMNS}
 STRUCT = pa.struct([("x", pa.int64()), ("y", pa.string()), ("in", pa.struct([("w", pa.float64())]))])

@@ -80,7 +80,7 @@ def _source(scan: Scan) -> Files | Rows:
         )
     if not _alike(scan.bound.arrow.names) and "" not in names:
         found = native(scan, _taken)
-        if found is not None and not any(_GLOB.intersection(path) for path in found.paths):
+        if found is not None and _trusted(found):
             try:
                 return Files(found.paths, _query(scan, found))
             except UnsupportedError:
@@ -116,11 +116,19 @@ def _taken(kind: pa.DataType) -> bool:
     return kind in _TAKEN
 
 
+def _trusted(found: Native) -> bool:
+    """Whether DuckDB reads these files right.
+
+    It skips row groups with NaN, and where it is told that there may be any (``can_have_nan``), it answers
+    ``max(x)`` with NaN from statistics alone. Names of files are patterns to it.
+    """
+    return not found.nans and not any(_GLOB.intersection(path) for path in found.paths)
+
+
 def _query(scan: Scan, found: Native) -> str:
     columns = "*" if scan.columns is None else ", ".join(map(identifier, scan.columns))
-    # Folders' names are no columns; DuckDB skips row groups with NaN unless it is told that there are any.
-    options = f"hive_partitioning = false, can_have_nan = {str(found.nans).lower()}"
-    text = f"SELECT {columns} FROM read_parquet([{', '.join(map(quoted, found.paths))}], {options})"  # noqa: S608
+    files = ", ".join(map(quoted, found.paths))
+    text = f"SELECT {columns} FROM read_parquet([{files}], hive_partitioning = false)"  # noqa: S608 quoted
     if scan.condition is not None:
         text += f" WHERE {scan.condition.to_sql()}"
     return text if scan.limit is None else f"{text} LIMIT {scan.limit}"
