@@ -102,7 +102,7 @@ def type_from_arrow(kind: pa.DataType, ids: Ids) -> spec.Type:
             value=field_from_arrow(kind.item_field, ids),
             sorted=kind.keys_sorted,
         )
-    if types.is_dictionary(kind):
+    if types.is_dictionary(kind) and _can_be_known(kind.value_type):
         return spec.DictionaryType(
             index=str(kind.index_type),
             value=type_from_arrow(kind.value_type, ids),
@@ -163,13 +163,29 @@ def type_to_arrow(kind: spec.Type, *, ids: bool = True) -> pa.DataType:
         case spec.MapType():
             key, value = field_to_arrow(kind.key, ids=ids), field_to_arrow(kind.value, ids=ids)
             return pa.map_(key, value, keys_sorted=kind.sorted)
-        case spec.DictionaryType():
-            value_type = type_to_arrow(kind.value, ids=ids)
-            return pa.dictionary(primitive(kind.index), value_type, ordered=kind.ordered)
-        case spec.RunEndEncodedType():
-            return pa.run_end_encoded(primitive(kind.index), type_to_arrow(kind.value, ids=ids))
+        case spec.DictionaryType() | spec.RunEndEncodedType():
+            return _encoded(kind, primitive(kind.index), type_to_arrow(kind.value, ids=ids))
         case spec.ExtensionType():
             return _extension(kind)
+
+
+def _encoded(
+    kind: spec.DictionaryType | spec.RunEndEncodedType, index: pa.DataType, value: pa.DataType
+) -> pa.DataType:
+    try:
+        if isinstance(kind, spec.RunEndEncodedType):
+            return pa.run_end_encoded(index, value)
+        if _can_be_known(value):
+            return pa.dictionary(index, value, ordered=kind.ordered)
+        reason = "it has parts"
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        reason = str(error)
+    raise DamagedError(f"the schema has a column of {value}, encoded by {index}, which cannot be: {reason}")
+
+
+def _can_be_known(kind: pa.DataType) -> bool:
+    """Whether values can be looked up in a dictionary."""
+    return not (pa.types.is_nested(kind) or pa.types.is_dictionary(kind))
 
 
 @lru_cache(maxsize=1024)
@@ -207,4 +223,7 @@ def dictionary_values(kind: spec.DictionaryType) -> pa.Array | None:
     if kind.values is None:
         return None
     value_type = type_to_arrow(kind.value)
-    return pa.array([scalars.decode(v, value_type) for v in kind.values], type=value_type)
+    try:
+        return pa.array([scalars.decode(v, value_type) for v in kind.values], type=value_type)
+    except (pa.ArrowException, ArithmeticError, TypeError, ValueError) as error:
+        raise DamagedError(f"the schema has categories that are no {value_type}: {error}") from error

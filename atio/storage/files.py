@@ -309,6 +309,8 @@ def _sync_entries(fd: int) -> None:
         # Some network file systems have no such thing; their renames are the server's business.
         if error.errno not in _UNSUPPORTED:
             raise
+    # An XFS that was shut down tells a folder's fsync that all is well, but not its fstat (xfs_vn_getattr).
+    os.fstat(fd)
 
 
 # -- replacement ---------------------------------------------------------------------------------
