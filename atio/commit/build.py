@@ -32,6 +32,8 @@ class Request(msgspec.Struct, frozen=True):
         own writer can.
     identity
         Its commit's id, when somebody else carries it out.
+    staged
+        Keeps back data files that are written together with the metadata.
     """
 
     operation: str
@@ -44,6 +46,7 @@ class Request(msgspec.Struct, frozen=True):
     must_exist: bool = True
     shared: Callable[[str], bytes] | None = None
     identity: str | None = None
+    staged: Objects | None = None
 
 
 def next_state(objects: Objects, request: Request, base: State | None, now: int) -> State:

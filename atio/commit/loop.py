@@ -61,8 +61,14 @@ class Committer(msgspec.Struct, frozen=True):
     clock: Callable[[], int]
     understand: Understand | None = None
 
-    def commit(self, request: Request) -> Outcome:
+    def commit(self, request: Request, seen: State | None = None) -> Outcome:
         """Build upon the newest state until the swap succeeds.
+
+        Parameters
+        ----------
+        seen
+            The newest state a moment ago. Without a lock it may be out of date by the swap whenever it was
+            loaded, so the first attempt builds upon it and loads nothing.
 
         Raises
         ------
@@ -71,10 +77,13 @@ class Committer(msgspec.Struct, frozen=True):
         OutcomeUnknownError
             It may have landed. Any other ``AtioError``: surely not, and its metadata files are gone.
         """
+        if self.objects.storage.capabilities.lock:
+            seen = None
         for _ in self.retry.tries():
             # A storage that can keep others out does: there the first attempt cannot lose.
             turn = Turn(self.objects, request)
-            outcome = turn.run(partial(self._commit_once, request), self._landed_unheard)
+            outcome = turn.run(partial(self._commit_once, request, seen), self._landed_unheard)
+            seen = None
             if outcome is not None:
                 return outcome if isinstance(outcome, Outcome) else Outcome(outcome)
         raise ContendedError(
@@ -82,9 +91,9 @@ class Committer(msgspec.Struct, frozen=True):
             hint="try again when fewer write at once",
         )
 
-    def _commit_once(self, request: Request) -> Outcome | None:
+    def _commit_once(self, request: Request, seen: State | None) -> Outcome | None:
         """One try; None when another writer was faster."""
-        base = load_state(self.objects)
+        base = seen or load_state(self.objects)
         if base is not None:
             refuse_unknown_writes(base.pointer)
         elif not request.must_exist:
@@ -114,7 +123,7 @@ class Committer(msgspec.Struct, frozen=True):
         return history.find_token(self.objects, base.pointer.tokens, token)
 
     def _attempt(self, request: Request, base: State | None) -> Outcome | None:
-        recorder = self.objects.recorder()
+        recorder = self.objects.recorder(request.staged)
         expected = base.token if base else None
         joined = Joined()
         try:

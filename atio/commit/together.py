@@ -59,7 +59,8 @@ class Turn:
                 found = self._made or (landed(self._identity) if self._taken else None)
                 return action() if found is None else found
         finally:
-            self._wake_next()
+            if self._made is None:  # Whoever made it wakes the next.
+                self._wake_next()
 
     def _lock_or_answer(self) -> AbstractContextManager[object]:
         """The lock, or nothing if ``_made`` is known."""
@@ -69,6 +70,8 @@ class Turn:
         held = self._try_lock()
         if held is not None:
             return held
+        if self._request.staged is not None:
+            self._request.staged.flush()
         posted = self._storage.post(share(self._identity))
         if posted is None:
             return self._storage.exclusive()

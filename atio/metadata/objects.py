@@ -64,25 +64,42 @@ class Objects:
         self._cache: OrderedDict[tuple[str, str, type], object] = OrderedDict()
         self._lock = threading.Lock()
         self._created: list[str] | None = None
-        self._pending: dict[str, bytes] = {}
+        self._pending: dict[str, Buffer] = {}
+        self._below: Objects | None = None
 
-    def recorder(self) -> Objects:
-        """The same objects, keeping back what is written through it until ``flush``."""
+    def recorder(self, below: Objects | None = None) -> Objects:
+        """The same objects, keeping back what is written through it until ``flush``.
+
+        What the recorder ``below`` keeps back is read and flushed with it, and is not its to discard.
+        """
         twin = copy(self)
         twin._created = []  # noqa: SLF001
         twin._pending = {}  # noqa: SLF001
+        twin._below = below  # noqa: SLF001
         return twin
 
-    def note(self, path: str) -> None:
-        """Record a file written by other means."""
-        if self._created is not None:
+    def create(self, path: str, data: Buffer) -> None:
+        """Write a new file, durably; a recorder does so when it is flushed."""
+        if self._created is None:
+            self.storage.create(path, data)
+        else:
             self._created.append(path)
+            self._pending[path] = data
+
+    def kept(self, path: str) -> Buffer | None:
+        """The content of a file that is kept back."""
+        found = self._pending.get(path)
+        return self._below.kept(path) if found is None and self._below is not None else found
 
     def flush(self) -> None:
-        """Write, durably, what was kept back."""
-        pending, self._pending = self._pending, {}
+        """Write, durably and together, what was kept back."""
+        pending = self._released()
         if pending:
             self.storage.create_all(pending)
+
+    def _released(self) -> dict[str, Buffer]:
+        pending, self._pending = self._pending, {}
+        return pending if self._below is None else self._below._released() | pending  # noqa: SLF001
 
     def mark(self) -> int:
         """A point that ``discard`` can return to."""
@@ -98,8 +115,9 @@ class Objects:
 
     def fetch(self, ref: Ref) -> bytes:
         """Return the file's content, checked."""
-        if ref.path in self._pending:
-            return self._pending[ref.path]
+        kept = self.kept(ref.path)
+        if kept is not None:
+            return bytes(kept)
         if ref.size > MAX_METADATA:
             raise DamagedError(f"{ref.path} is said to have {ref.size} bytes", file=ref.path)
         try:
@@ -142,11 +160,7 @@ class Objects:
                 self._cache.popitem(last=False)
 
     def put(self, folder: str, data: bytes, *, identity: str | None = None, suffix: str = ".json") -> Ref:
-        """Write a new file, durably; a recorder does so when it is flushed."""
+        """``create`` under a name of its own."""
         path = f"{folder}/{identity or new_id()}{suffix}"
-        self.note(path)
-        if self._created is None:
-            self.storage.create(path, data)
-        else:
-            self._pending[path] = data
+        self.create(path, data)
         return Ref(path=path, size=len(data), hash=digest(data))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 from atio.errors import InputError, UnsupportedError
 from atio.storage.base import Storage
 from atio.storage.local import LocalStorage
-from atio.storage.memory import MemoryStorage
+
+if TYPE_CHECKING:
+    from atio.storage.memory import MemoryStorage
 
 __all__ = ["LocalStorage", "MemoryStorage", "Storage", "open_storage"]
 
@@ -84,6 +86,8 @@ def _open_file(rest: str, durable: bool) -> Storage:
         raise InputError(
             f"file://{rest} names another machine", hint="write file:///path, with three slashes"
         )
+    from urllib.parse import unquote
+
     path = unquote(path, errors="surrogateescape")
     drive = re.match(r"[A-Za-z]:(/|$)", path) if os.name == "nt" else None
     return LocalStorage(path if drive else "/" + path, durable=durable)
@@ -93,7 +97,17 @@ def _open_memory(rest: str, durable: bool) -> Storage:
     del durable  # nothing in memory survives a power cut
     if not rest:
         raise InputError("memory:// has no name", hint="write memory://name")
+    from atio.storage.memory import MemoryStorage
+
     return MemoryStorage.named(rest)
 
 
 _SCHEMES: dict[str, Callable[[str, bool], Storage]] = {"file": _open_file, "memory": _open_memory}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MemoryStorage":  # loaded on first use: a process that reads a folder has none
+        from atio.storage.memory import MemoryStorage
+
+        return MemoryStorage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

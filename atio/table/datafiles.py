@@ -16,7 +16,7 @@ from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
 from atio.formats import get_format
 from atio.formats.base import FileInfo, Format, Parts
 from atio.formats.plan import rows_only
-from atio.metadata.objects import check, digest, missing
+from atio.metadata.objects import Objects, check, digest, missing
 from atio.model.base import Ref, new_id
 from atio.model.snapshot import ColumnStatistics, DataFile, Footer
 from atio.schema import scalars
@@ -81,11 +81,13 @@ class _HashingOut:
 class FileSetWriter:
     """Writes rows into as many data files as the target size asks for; all or none survive.
 
-    Use as a context manager: an exception removes what was written.
+    Small ones go through ``objects``, which may keep them back. Use as a context manager: an exception
+    removes what was written.
     """
 
-    def __init__(self, storage: Storage, options: FileOptions, prefix: str = "") -> None:
-        self._storage = storage
+    def __init__(self, objects: Objects, options: FileOptions, prefix: str = "") -> None:
+        self._objects = objects
+        self._storage = objects.storage
         self._options = options
         self._format = get_format(options.format)
         self._prefix = prefix
@@ -121,7 +123,7 @@ class FileSetWriter:
         path = self._path()
         made = _data_file(path, len(data), digest(data), data, info, schema, self._format.name)
         self.files.append(made)
-        self._storage.create(path, data)
+        self._objects.create(path, data)
 
     def _path(self) -> str:
         return f"data/{self._prefix}{new_id()}{self._format.suffix}"
@@ -259,8 +261,23 @@ def read_file(
     if not columns:
         return rows_only(file.rows)
     try:
-        chosen = None if list(columns) == schema.names else columns
         source = _verified(storage, file, partial=len(columns) < len(schema))
+    except AtioError as error:
+        raise error.at(file=file.path) from error.__cause__
+    return decode_file(source, file, schema, columns, threads=threads)
+
+
+def decode_file(
+    source: pa.Buffer | str,
+    file: DataFile,
+    schema: pa.Schema,
+    columns: Sequence[str],
+    *,
+    threads: bool = True,
+) -> pa.Table:
+    """As ``read_file``, of bytes that were verified, or a path whose partial reads verify themselves."""
+    try:
+        chosen = None if list(columns) == schema.names else columns
         table = get_format(file.format).read(source, schema, chosen, threads=threads)
     except AtioError as error:
         raise error.at(file=file.path) from error.__cause__

@@ -14,7 +14,7 @@ from atio.errors import DamagedError
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
-from atio.table.datafiles import FileOptions, FileSetWriter, read_file
+from atio.table.datafiles import FileOptions, FileSetWriter, decode_file, read_file
 
 FANOUT = 8
 TINY = 2**20
@@ -37,10 +37,9 @@ class MergeTiny(msgspec.Struct, frozen=True):
             rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
         except DamagedError:
             return draft  # Damage elsewhere is no reason to refuse these rows; reading will name it.
-        with FileSetWriter(draft.objects.storage, self.options) as writer:
+        with FileSetWriter(draft.objects, self.options) as writer:
             writer.write_whole(_written(rows, schema), schema)
         (made,) = writer.files
-        draft.objects.note(made.path)
         made = made.replace(added=draft.version, level=level)
         fresh = tuple(file for file in run if file.added == draft.version)
         thinned = draft.without(frozenset(file.path for file in run))
@@ -59,7 +58,11 @@ class MergeTiny(msgspec.Struct, frozen=True):
         source = file_schema(draft.objects, file, schema, draft.older_schemas)
         names = schema.arrow.names
         columns = source_columns(source, schema, names)
-        found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)
+        kept = draft.objects.kept(file.path)
+        if kept is None:
+            found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)
+        else:
+            found = decode_file(pa.py_buffer(kept), file, source.arrow, columns, threads=False)
         return reader(source, schema, names)(found)
 
 

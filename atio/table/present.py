@@ -22,6 +22,8 @@ class StillThere(msgspec.Struct, frozen=True):
         if not storage.capabilities.lock:
             return draft
         for path in (file.path for file in self.files if file.size):
+            if draft.objects.kept(path) is not None:
+                continue  # yet to be written
             try:
                 storage.size(path)
             except NotFoundError:

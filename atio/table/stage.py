@@ -73,7 +73,7 @@ def stage(
     """
     fitter = _fitter(state, replace=replace, grow=grow)
     fitter.start(source.schema)
-    with FileSetWriter(objects.storage, options, prefix) as writer:
+    with FileSetWriter(objects, options, prefix) as writer:
         for table in _groups(fitter, source.tables):
             small = source.rows is not None and table.num_rows == source.rows
             if small and table.nbytes <= _WHOLE_BYTES:

@@ -13,17 +13,6 @@ import pyarrow as pa
 from atio.commit.state import POINTER, State, consistently, load_state
 from atio.errors import AtioError, InputError, Located
 from atio.metadata.objects import Objects
-from atio.schema.evolve import (
-    AddColumn,
-    DropColumn,
-    Edit,
-    MakeNullable,
-    OrderColumns,
-    Path,
-    RenameColumn,
-    WidenColumn,
-    path_to,
-)
 from atio.storage import open_storage
 from atio.storage.base import Storage
 from atio.table import lookup
@@ -37,6 +26,7 @@ if TYPE_CHECKING:
     from atio.commit.loop import RetryPolicy
     from atio.model import snapshot as spec
     from atio.predicate import Where
+    from atio.schema.evolve import Edit, Path
     from atio.table.diff import Diff
     from atio.table.expire import Expired
     from atio.table.repair import Repaired
@@ -457,19 +447,20 @@ class Table(Doors):
             There is such a column, the default is of another type, or a column that may not be null has none.
         """
         field = pa.field("", type, nullable=nullable)
+        where = {"after": after, "first": first}
         return self._evolve(
-            message, lambda path: AddColumn(path(name), field, default=default, after=after, first=first)
+            message, lambda edits, path: edits.AddColumn(path(name), field, default=default, **where)
         )
 
     def drop_column(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
         """Take a column (or a part of a struct) away, as a new version; older versions still have it."""
-        return self._evolve(message, lambda path: DropColumn(path(name)))
+        return self._evolve(message, lambda edits, path: edits.DropColumn(path(name)))
 
     def rename_column(
         self, name: str | Sequence[str], new_name: str, *, message: str | None = None
     ) -> Snapshot:
         """Give a column (or a part of a struct) another name, as a new version."""
-        return self._evolve(message, lambda path: RenameColumn(path(name), new_name))
+        return self._evolve(message, lambda edits, path: edits.RenameColumn(path(name), new_name))
 
     def reorder_columns(
         self, names: Sequence[str], *, within: str | Sequence[str] = (), message: str | None = None
@@ -478,7 +469,9 @@ class Table(Doors):
 
         ``within`` names a struct whose parts are meant.
         """
-        return self._evolve(message, lambda path: OrderColumns(path(within) if within else (), tuple(names)))
+        return self._evolve(
+            message, lambda edits, path: edits.OrderColumns(path(within) if within else (), tuple(names))
+        )
 
     def widen_column(
         self, name: str | Sequence[str], type: pa.DataType, *, message: str | None = None
@@ -493,16 +486,18 @@ class Table(Doors):
         SchemaError
             Some value of the old type is none of the new one.
         """
-        return self._evolve(message, lambda path: WidenColumn(path(name), type))
+        return self._evolve(message, lambda edits, path: edits.WidenColumn(path(name), type))
 
     def make_nullable(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
         """Let a column have nulls, as a new version."""
-        return self._evolve(message, lambda path: MakeNullable(path(name)))
+        return self._evolve(message, lambda edits, path: edits.MakeNullable(path(name)))
 
-    def _evolve(self, message: str | None, edit: Callable[[Callable[..., Path]], Edit]) -> Snapshot:
+    def _evolve(self, message: str | None, edit: Callable[[Any, Callable[..., Path]], Edit]) -> Snapshot:
+        from atio.schema import evolve
+
         with self._located():
             known = self._state().schema.arrow.names
-            made = edit(lambda name: path_to(name, known))
+            made = edit(evolve, lambda name: evolve.path_to(name, known))
             return self._snapshot(self._writer.evolve((made,), message))
 
     # -- reading shortcuts -------------------------------------------------------------------

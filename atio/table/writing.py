@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from atio.commit.build import Request
@@ -82,10 +84,12 @@ class Writer:
         # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
         prefix = new_id()[:8] if source.streamed else ""
         lease = self._objects.storage.lease(prefix) if prefix else None
+        objects = self._objects.recorder()
         try:
-            staged = self._stage(source, state, prefix, overwrite=intent.overwrite, grow=intent.grow)
+            staged = _stage(objects, source, state, prefix=prefix, replace=intent.overwrite, grow=intent.grow)
             try:
-                outcome = self.committer.commit(self._request(state, (staged,), intent))
+                request = msgspec.structs.replace(self._request(state, (staged,), intent), staged=objects)
+                outcome = self.committer.commit(request, None if source.streamed else state)
             except OutcomeUnknownError:
                 raise  # The files may be part of the table.
             except AtioError:
@@ -106,13 +110,7 @@ class Writer:
 
     def stage(self, data: object, *, overwrite: bool) -> Staged:
         """Write data files only."""
-        return self._stage(incoming(data), load_state(self._objects), "", overwrite=overwrite)
-
-    def _stage(
-        self, source: Incoming, state: State | None, prefix: str, *, overwrite: bool, grow: bool = False
-    ) -> Staged:
-        options = properties.file_options(state.catalog.properties if state else {})
-        return stage(self._objects, source, state, options, prefix=prefix, replace=overwrite, grow=grow)
+        return _stage(self._objects, incoming(data), load_state(self._objects), replace=overwrite)
 
     def commit(self, staged: tuple[Staged, ...], intent: Intent) -> Snapshot:
         """Commit data files that were staged; they stay if this fails."""
@@ -195,6 +193,11 @@ class Writer:
     def amend(self, operation: str, change: Change) -> None:
         """Commit what changes no rows and takes no version number."""
         self.committer.commit(Request(operation, (change,), makes_version=False))
+
+
+def _stage(objects: Objects, source: Incoming, state: State | None, **how: Any) -> Staged:
+    options = properties.file_options(state.catalog.properties if state else {})
+    return stage(objects, source, state, options, **how)
 
 
 def check_words(**words: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from atio import Table
 from atio.storage.remote import objects
 from atio.storage.remote.objects import ObjectStorage
 from tests.remote.proxy import Message, Proxy
@@ -70,6 +71,17 @@ def test_several_at_once(storage: ObjectStorage, proxy: Proxy) -> None:
     proxy.before = meet(requests)
     storage.delete([f"data/{number}" for number in range(8)])
     assert (proxy.log.total, proxy.log.depth) == (requests, 1)
+
+
+def test_an_append(storage: ObjectStorage, proxy: Proxy) -> None:
+    """The pointer is read, rows and snapshot are written at once, the pointer is swapped."""
+    table = Table.open(storage)
+    for number in range(3):
+        table.append({"x": [number]})
+    proxy.log.clear()
+    table.append({"x": [3]})
+    assert proxy.log.total == 4
+    assert table.to_arrow()["x"].to_pylist() == [0, 1, 2, 3]
 
 
 def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
