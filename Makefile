@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast torture lint types layers format docs matrix bench check clean
+.PHONY: help install demo test torture lint types layers format docs matrix bench check clean
 
 help:  ## List the tasks
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,13 +21,10 @@ install: $(STAMP)  ## Make the virtual environment, with everything for developm
 demo: $(STAMP)  ## Load a year of real flights into a table, and see what atio does
 	@$(BIN)/python examples/nycflights.py
 
-test: $(STAMP)  ## Run all tests but the exhaustive attacks
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not torture"
-
-test-fast: $(STAMP)  ## Run the tests without the longer attacks
+test: $(STAMP)  ## Run all tests but the long attacks
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not torture"
 
-torture: $(STAMP)  ## Attack the promises exhaustively, and write docs/reliability.md (as root; about 10 minutes)
+torture: $(STAMP)  ## Run the long attacks, and write docs/reliability.md (as root; about 10 minutes)
 	@$(BIN)/python -m tests.torture.report
 
 lint: $(STAMP)  ## Check style
@@ -54,7 +51,7 @@ matrix: $(STAMP)  ## Print the matrix of types that come back exactly, write tha
 bench: $(STAMP)  ## Print the ratio tables, beside the peers (about 25 minutes)
 	@$(BIN)/python -m benchmarks
 
-check: lint types layers test docs  ## Everything CI runs
+check: lint types layers docs test torture  ## Everything CI runs
 
 clean:  ## Remove what the tasks made
 	rm -rf $(VENV) .venv-peers site dist build demo_table .pytest_cache .mypy_cache .ruff_cache .hypothesis

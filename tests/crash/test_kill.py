@@ -167,6 +167,6 @@ def test_kills_of_the_first_write(victims: Victims, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 14))
+@pytest.mark.parametrize("seed", [10, 11])
 def test_many_kills(victims: Victims, tmp_path: Path, seed: int) -> None:
     attack(victims, tmp_path / "t", 150, seed, durable=seed % 2 == 0)

@@ -416,7 +416,7 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.generate],
     **COMMON,
 )
-LONG = settings(max_examples=60, stateful_step_count=40, **COMMON)
+LONG = settings(max_examples=40, stateful_step_count=40, **COMMON)
 
 
 class TestLocal(TableMachine.TestCase):

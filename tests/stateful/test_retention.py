@@ -248,4 +248,4 @@ class TestRetention(RetentionMachine.TestCase):
 
 @pytest.mark.slow
 class TestRetentionLong(RetentionMachine.TestCase):
-    settings = settings(max_examples=100, stateful_step_count=40, **COMMON)
+    settings = settings(max_examples=60, stateful_step_count=40, **COMMON)

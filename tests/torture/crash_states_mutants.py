@@ -33,7 +33,7 @@ def _entries_unsynced() -> None:
     NewFile.publish = lambda self, folder: self.finish(durable=True)  # type: ignore[method-assign]
 
 
-def _metadata_unsynced() -> None:
+def _written_unsynced() -> None:
     local.sync_folder = lambda path: None  # type: ignore[attr-defined]
 
 
@@ -102,8 +102,8 @@ MISTAKES: dict[str, tuple[str, Callable[[], None]]] = {
     "files are not synced": ("append", _files_unsynced),
     "folders are not synced": ("append", _folders_unsynced),
     "new folders are not synced": ("first append", _new_folders_unsynced),
-    "the folders of data files are not synced": ("append", _entries_unsynced),
-    "the folders of metadata are not synced": ("append", _metadata_unsynced),
+    "the folders of streamed data files are not synced": ("append a stream", _entries_unsynced),
+    "the folders of what a commit writes are not synced": ("append", _written_unsynced),
     "the pointer is synced after its rename": ("append", _replacing(_synced_after_rename)),
     "the folder is synced before the rename": ("append", _replacing(_folder_before_rename)),
     "the pointer is written in place": ("append", _replacing(_written_in_place)),

@@ -66,7 +66,7 @@ def test_interrupts_leave_nothing(victims: Victims, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 14))
+@pytest.mark.parametrize("seed", [10, 11])
 def test_many_kills(victims: Victims, tmp_path: Path, seed: int) -> None:
     suffix = ("csv", "parquet", "jsonl", "arrow")[seed % 4]
     options = {"success_flag": True, "backup": True} if seed % 2 else {}

@@ -52,7 +52,8 @@ Path("/proc/self/clear_refs").write_text("5")
 atio.write(source(megabytes), path)
 print(status("VmHWM") - before)
 """
-PIECE = 1  # MB
+SIZES = {"jsonl": (10, 60), "json": (10, 60), "csv.gz": (10, 60), "avro": (5, 40)}
+"""MB, in pieces of one, for the slow ones."""
 
 
 def grown(kind: str, path: Path, megabytes: int) -> int:
@@ -74,14 +75,14 @@ def test_iterators_of_tables(suffix: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow", "jsonl", "avro", "json", "csv.gz"])
 @pytest.mark.parametrize("kind", ["iterator", "stream", "lazy"])
 def test_peaks_do_not_grow_with_the_data(suffix: str, kind: str, tmp_path: Path) -> None:
-    few, many = (60, 180) if suffix in ("jsonl", "avro", "json", "csv.gz") else (300, 900)
+    few, many = SIZES.get(suffix, (80, 240))
     path = tmp_path / f"x.{suffix}"
     once, thrice = grown(kind, path, few), grown(kind, path, many)
-    assert thrice < once * 1.25 + 30, (once, thrice)
+    assert thrice < once * 1.25 + 25, (once, thrice)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl", "avro"])
 def test_records_one_by_one(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x.{suffix}"
-    assert grown("records", path, 40) < 100
+    assert grown("records", path, 16) < 100  # of dicts: 240 MB
