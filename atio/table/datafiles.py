@@ -297,7 +297,7 @@ def read_batches(
     found = 0
     try:
         chosen = None if list(columns) == schema.names else columns
-        source = _verified(storage, file, partial=len(columns) < len(schema))
+        source = _verified(storage, file, partial=True)  # mapped and hashed, all of it would be in memory
         for table in get_format(file.format).batches(source, schema, chosen, rows=rows):
             found += table.num_rows
             yield table

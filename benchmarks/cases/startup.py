@@ -1,5 +1,6 @@
 """Whole processes: bare Python, `import atio`, and a program that opens a table and reads its one row."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from benchmarks.harness import PEERS, Bench, Row, Worker, WorkerError, median
 from benchmarks.peers_env import ROOT
 
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""With bytecode kept: what pip installs is compiled, and this folder's atio is to be after its first lap."""
 CRASHES = 10  # in a row, until a subject counts as broken
 
 
@@ -59,7 +62,7 @@ def cold_start(bench: Bench, worker: Worker, root: Path) -> float:
 def process(python: str, program: str, *arguments: Path) -> float:
     start = time.perf_counter()
     command = [python, "-c", program, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode < 0:
         raise Crash(f"signal {-done.returncode}")

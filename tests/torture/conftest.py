@@ -7,12 +7,16 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.peers_env import peers_python
 from tests.torture.syscalls import why_not
 
+PEERS = os.environ.get("ATIO_TORTURE_PEERS") != "no"
+"""Whether the peers are attacked beside atio."""
 Figure = Callable[..., None]
 Apart = Callable[..., Any]
 
@@ -38,6 +42,14 @@ def torture_figure() -> Figure:
             os.close(fd)
 
     return record
+
+
+@pytest.fixture(scope="session")
+def peers() -> Path:
+    """The interpreter that has the peers."""
+    if not PEERS:
+        pytest.skip("ATIO_TORTURE_PEERS=no")
+    return peers_python()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 make torture                                 about 10 minutes on two processors, as root
 ATIO_TORTURE_CUTS=1000 make torture          with as many power cuts as the published figures
+ATIO_TORTURE_PEERS=no make torture           atio only
 python -m tests.torture.report FIGURES       from the figures of a run, without a new one
 """
 
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 import atio
 from benchmarks.peers_env import REQUIREMENTS, ROOT, peers_python
+from tests.torture.conftest import PEERS
 from tests.torture.mounts import PRIVILEGED
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -43,7 +45,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         lines, code = Path(arguments[0]).read_text().splitlines(), 0
     else:
-        peers_python()  # made once, before the clock runs
+        if PEERS:
+            peers_python()  # made once, before the clock runs
         lines, code = attacked()
     figures = total(msgspec.convert(json.loads(line), Figure) for line in lines)
     write(figures)

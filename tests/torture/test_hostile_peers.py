@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers_env import ROOT, peers_python
+from benchmarks.peers_env import ROOT
 from tests.torture.conftest import Figure
 from tests.torture.test_power import PEERS
 
@@ -26,11 +26,16 @@ def attacked(subject: str, python: Path | str, folder: Path, cases: int) -> dict
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("subject", ["atio", *PEERS])
-def test_damage(subject: str, tmp_path: Path, torture_figure: Figure) -> None:
-    ours = subject == "atio"
-    python = sys.executable if ours else peers_python()
-    found = attacked(subject, python, tmp_path, 100 if ours else 40)
+def test_damage(tmp_path: Path, torture_figure: Figure) -> None:
+    found = attacked("atio", sys.executable, tmp_path, 100)
     for attack, name in FIGURES.items():
-        torture_figure(name, found[attack]["tried"], found[attack]["wrong"], None if ours else PEERS[subject])
-        assert not ours or found[attack]["wrong"] == 0
+        torture_figure(name, found[attack]["tried"], found[attack]["wrong"])
+        assert found[attack]["wrong"] == 0
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("peer", PEERS)
+def test_damage_under_peers(peer: str, peers: Path, tmp_path: Path, torture_figure: Figure) -> None:
+    found = attacked(peer, peers, tmp_path, 40)
+    for attack, name in FIGURES.items():
+        torture_figure(name, found[attack]["tried"], found[attack]["wrong"], PEERS[peer])

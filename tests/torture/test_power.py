@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from atio import Table
-from benchmarks.peers_env import peers_python
 from tests.crash.test_kill import Expected, Victims, check
 from tests.torture.conftest import Figure
 from tests.torture.power import KINDS, MODES, Disk, disk, missing
@@ -109,9 +109,9 @@ def test_power_cuts(drive: Disk, what: str, torture_figure: Figure) -> None:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("peer", PEERS)
-def test_power_cuts_under_peers(drive: Disk, peer: str, torture_figure: Figure) -> None:
+def test_power_cuts_under_peers(drive: Disk, peer: str, peers: Path, torture_figure: Figure) -> None:
     """The control: the same cuts. No claim is tested, the figures are told."""
-    with nursery(peer, peers_python()) as writers:
+    with nursery(peer, peers) as writers:
         tally = attack(drive, writers, PEER_CUTS // len(KINDS), seed=3, settled=2)
     _report(torture_figure, drive, tally, PEERS[peer])
 
