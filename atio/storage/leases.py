@@ -18,7 +18,11 @@ class FileLease:
     """A locked file; the operating system drops the lock when the process ends, however it ends."""
 
     def __init__(self, path: str, waiting: Waiting) -> None:
-        self._file = lock_file(path, waiting)
+        try:
+            self._file = lock_file(path, waiting)
+        except BaseException:
+            discard(path)  # its name is nobody else's
+            raise
 
     def release(self) -> None:
         """End the lease; harmless when repeated, and nothing at all in a forked child."""

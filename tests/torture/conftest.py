@@ -15,10 +15,17 @@ import pytest
 from benchmarks.peers_env import peers_python
 from tests.torture.syscalls import why_not
 
-PEERS = os.environ.get("ATIO_TORTURE_PEERS") != "no"
-"""Whether the peers are attacked beside atio."""
+SHARE = float(os.environ.get("ATIO_TORTURE_SHARE", "1"))
+"""Of the cases of the longest attacks; below 1 the peers are left out."""
+EVERY = max(1, round(1 / SHARE))
+"""So many system calls are one step of an attack on each."""
 Figure = Callable[..., None]
 Apart = Callable[..., Any]
+
+
+def at_most(cases: int) -> int:
+    """As many cases of so many as are to be tried."""
+    return round(cases * min(SHARE, 1))
 
 
 @pytest.fixture
@@ -47,8 +54,8 @@ def torture_figure() -> Figure:
 @pytest.fixture(scope="session")
 def peers() -> Path:
     """The interpreter that has the peers."""
-    if not PEERS:
-        pytest.skip("ATIO_TORTURE_PEERS=no")
+    if SHARE < 1:
+        pytest.skip("only a share of the attacks runs: ATIO_TORTURE_SHARE")
     return peers_python()
 
 

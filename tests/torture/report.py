@@ -1,8 +1,8 @@
 """Runs all attacks and writes what came of them to docs/reliability.md.
 
 make torture                                 about 10 minutes on two processors, as root
-ATIO_TORTURE_CUTS=1000 make torture          with as many power cuts as the published figures
-ATIO_TORTURE_PEERS=no make torture           atio only
+ATIO_TORTURE_SHARE=5 make torture            with as many power cuts as the published figures
+ATIO_TORTURE_SHARE=0.25 make torture         a part, without the peers
 python -m tests.torture.report FIGURES       from the figures of a run, without a new one
 """
 
@@ -24,7 +24,7 @@ import pyarrow as pa
 
 import atio
 from benchmarks.peers_env import REQUIREMENTS, ROOT, peers_python
-from tests.torture.conftest import PEERS
+from tests.torture.conftest import SHARE
 from tests.torture.mounts import PRIVILEGED
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         lines, code = Path(arguments[0]).read_text().splitlines(), 0
     else:
-        if PEERS:
+        if SHARE >= 1:
             peers_python()  # made once, before the clock runs
         lines, code = attacked()
     figures = total(msgspec.convert(json.loads(line), Figure) for line in lines)
@@ -59,7 +59,19 @@ def attacked() -> tuple[list[str], int]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "figures"
         report.touch()
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "worksteal", "-m", MARKED]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n",
+            "auto",
+            "--dist",
+            "worksteal",
+            "-m",
+            MARKED,
+            "--durations",
+            "20",
+        ]
         environment = {**os.environ, "ATIO_TORTURE_REPORT": str(report)}
         code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
         return report.read_text().splitlines(), code

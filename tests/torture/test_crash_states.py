@@ -1,4 +1,4 @@
-"""Every state that a power cut could leave of every kind of commit (issue 4, part 1)."""
+"""Every state that a power cut could leave of every kind of commit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.torture.conftest import at_most
 from tests.torture.crash_states_check import (
     Figures,
     check_after_deaths,
@@ -35,14 +36,14 @@ def test_some_states(apart: Any, torture_figure: Any, name: str) -> None:
 @pytest.mark.torture
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_all_states(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(check_all, name, 400), STATES, torture_figure)
+    judged(apart(check_all, name, at_most(400)), STATES, torture_figure)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("name", ["first append", "append", "write over a file"])
 def test_a_power_cut_after_a_death(apart: Any, torture_figure: Any, name: str) -> None:
     """What a dead writer left unsynced is made durable by whoever builds upon it."""
-    judged(apart(check_after_deaths, name, 60), TWICE, torture_figure)
+    judged(apart(check_after_deaths, name, at_most(60)), TWICE, torture_figure)
 
 
 @pytest.mark.parametrize(("name", "most"), [("append", 10), ("write over a file", 60)])

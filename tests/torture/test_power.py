@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,11 @@ import pytest
 
 from atio import Table
 from tests.crash.test_kill import Expected, Victims, check
-from tests.torture.conftest import Figure
+from tests.torture.conftest import SHARE, Figure
 from tests.torture.power import KINDS, MODES, Disk, disk, missing
 from tests.torture.power_attack import Tally, attack, nursery
 
-CUTS = int(os.environ.get("ATIO_TORTURE_CUTS", "200"))
+CUTS = round(200 * SHARE)
 """Cuts under atio that ``make torture`` tries; 1,000 were for the published figure."""
 PEERS = {
     "deltalake": "deltalake", "lance": "Lance", "pyiceberg": "pyiceberg", "arcticdb": "ArcticDB",

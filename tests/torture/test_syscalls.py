@@ -1,4 +1,4 @@
-"""Death and failure at every system call of every kind of commit (issue 4, part 3)."""
+"""Death and failure at every system call of every kind of commit."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.torture.conftest import EVERY, at_most
 from tests.torture.crash_states_check import Figures, warm_up
 from tests.torture.scenarios import SCENARIOS
 from tests.torture.storms import storm
@@ -43,7 +44,7 @@ def test_death_at_some_calls(apart: Any, torture_figure: Any, name: str) -> None
 @pytest.mark.torture
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_death_at_every_call(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(kill_everywhere, name), KILLED, torture_figure)
+    judged(apart(kill_everywhere, name, EVERY), KILLED, torture_figure)
 
 
 @pytest.mark.parametrize("name", ["first append", "write with a flag"])
@@ -54,19 +55,19 @@ def test_failure_of_some_calls(apart: Any, torture_figure: Any, name: str) -> No
 @pytest.mark.torture
 @pytest.mark.parametrize("name", NOT_FOR_OTHERS)
 def test_failure_of_every_call(apart: Any, torture_figure: Any, name: str) -> None:
-    judged(apart(fail_everywhere, name), FAILED, torture_figure)
+    judged(apart(fail_everywhere, name, EVERY), FAILED, torture_figure)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("attack", [attack_holder, attack_waiter])
 def test_every_call_of_writers_in_one_swap(apart: Any, torture_figure: Any, attack: Any) -> None:
-    judged(apart(attack), CROWD, torture_figure)
+    judged(apart(attack, EVERY), CROWD, torture_figure)
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(4))
 def test_storm(apart: Any, torture_figure: Any, seed: int) -> None:
-    judged(apart(storm, 300, seed), STORM, torture_figure)
+    judged(apart(storm, at_most(300), seed), STORM, torture_figure)
 
 
 # -- the tracer itself ---------------------------------------------------------------------------
