@@ -35,11 +35,16 @@ from atio.storage.files import (
 from atio.storage.folders import Folders, walk
 from atio.storage.leases import FileLease, live_leases
 from atio.storage.locking import FolderLock, Waiting
+from atio.storage.parallel import each
 from atio.storage.requests import FileRequest, ReceivedFile, post, received
 
 _LOCK = ".lock"
 _LEASES = "leases"
 _REQUESTS = "requests"
+_DELETERS = 4
+"""Threads that delete many files: half the time of one, measured on ext4."""
+_FEW = 256
+"""Files that are not worth another thread."""
 _LARGEST = 1 << 28
 """Bytes of the object that is replaced. Whatever is longer is damaged, and must not fill the memory."""
 _SMALL = 1 << 16
@@ -170,8 +175,12 @@ class LocalStorage(Storage):
         return self._folders.within(folder, lambda parent: (NewFile(full), parent if self._durable else None))
 
     def delete(self, paths: Iterable[str]) -> None:
-        # Every path is judged before the first object goes.
-        for folder, full in [self._place(path) for path in paths]:
+        places = [self._place(path) for path in paths]  # All are judged before the first object goes.
+        shares = min(_DELETERS, len(places) // _FEW + 1)
+        each(self._delete, [places[share::shares] for share in range(shares)])
+
+    def _delete(self, places: Iterable[tuple[str, str]]) -> None:
+        for folder, full in places:
             with translating(full), contextlib.suppress(FileNotFoundError):
                 self._folders.check(folder)
                 try:

@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 from atio.errors import AtioError, InputError
 from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
+from atio.storage.parallel import each
 from atio.storage.remote import xml
 from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
@@ -22,7 +23,6 @@ from atio.storage.remote.failures import refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response
 from atio.storage.remote.microsoft import find_account
 from atio.storage.remote.options import Options, endpoint, line
-from atio.storage.remote.parallel import each
 
 _MARK = "x-ms-meta-atiowrite"
 _CONTAINER = re.compile(r"\$?[a-z0-9][a-z0-9-]{1,62}")

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from atio.errors import AtioError, InputError, StorageError
 from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
+from atio.storage.parallel import each
 from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Backoff, Client, Signer, settled, told
@@ -23,7 +24,6 @@ from atio.storage.remote.failures import refusal
 from atio.storage.remote.google import find_signer
 from atio.storage.remote.messages import Endpoint, Line, LostError, Request, Response
 from atio.storage.remote.options import Options, endpoint, line
-from atio.storage.remote.parallel import each
 
 _OFFICIAL = Endpoint("https", "storage.googleapis.com", 443, "")
 _MARK = "atio-write"

@@ -12,9 +12,9 @@ from atio.model.paths import check_path
 from atio.storage.base import Buffer, Capabilities, Entry, Storage, Value
 from atio.storage.failures import conflict
 from atio.storage.files import flat
+from atio.storage.parallel import each
 from atio.storage.remote.bucket import Bucket, Condition, ContendedError, Part, TakenError
 from atio.storage.remote.messages import LostError
-from atio.storage.remote.parallel import each
 from atio.storage.remote.probe import probe
 from atio.storage.remote.upload import BucketSink, make_new
 

@@ -15,7 +15,7 @@ from atio.errors import (
     InputError,
     NotFoundError,
 )
-from atio.storage import LocalStorage
+from atio.storage import LocalStorage, local
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX semantics")
 
@@ -115,3 +115,19 @@ def test_a_pointer_of_a_terabyte_does_not_fill_the_memory(root: Path) -> None:
     assert value is not None
     storage.swap("current", b"small", value.token)
     assert storage.read("current") == b"small"
+
+
+def test_many_are_deleted_by_several_threads(root: Path) -> None:
+    """All but what cannot be, and what is missing is no error."""
+    storage = LocalStorage(root, durable=False)
+    names = [f"data/{number}" for number in range(2 * local._FEW)]
+    for name in names:
+        storage.create(name, b"x")
+    (root / "data" / "folder").mkdir()
+    with pytest.raises(InputError, match="folder"):
+        storage.delete(["data/folder", *names, "data/missing"])
+    left = {path.name for path in (root / "data").iterdir()}
+    assert "folder" in left
+    assert len(left) < len(names)  # the others' threads went on
+    storage.delete(names)
+    assert [path.name for path in (root / "data").iterdir()] == ["folder"]

@@ -1,4 +1,4 @@
-"""Several requests at once. Threads live for the one call: a forked child inherits none that is dead."""
+"""Several operations at once. Threads live for the one call: a forked child inherits none that is dead."""
 
 from __future__ import annotations
 
