@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 
+from atio.errors import LockTimeoutError
 from atio.storage.failures import translating
 from atio.storage.files import discard, is_real_folder
 from atio.storage.locking import LockedFile, Waiting, lock_file
@@ -20,8 +21,10 @@ class FileLease:
     def __init__(self, path: str, waiting: Waiting) -> None:
         try:
             self._file = lock_file(path, waiting)
+        except LockTimeoutError:
+            raise  # it is somebody's
         except BaseException:
-            discard(path)  # its name is nobody else's
+            discard(path)
             raise
 
     def release(self) -> None:

@@ -57,7 +57,8 @@ class Victims:
             acknowledged.append(line)
             if how == signal.SIGINT and len(acknowledged) % 10 == 0:
                 os.kill(pid, how)  # Python swallows an interrupt that strikes while it collects an object
-        assert line == {"exit": 130 if how == signal.SIGINT else -how}
+        ends = (130, -how) if how == signal.SIGINT else (-how,)  # by itself where it strikes twice
+        assert line["exit"] in ends
         return acknowledged
 
     def close(self) -> None:

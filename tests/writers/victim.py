@@ -58,12 +58,8 @@ def main() -> None:
             try:
                 work(**request)
                 code = 0
-            except KeyboardInterrupt as e:
+            except KeyboardInterrupt:
                 code = 130
-                import traceback
-
-                traceback.print_exc()
-                del e
             finally:
                 gc.collect()  # as at the end of any program
                 os._exit(code)
