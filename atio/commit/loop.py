@@ -135,7 +135,7 @@ class Committer(msgspec.Struct, frozen=True):
             recorder.discard()
             raise
         try:
-            landed = self._swap(last.pointer, expected)
+            landed = self.swap(last.pointer, expected)
         except OutcomeUnknownError:
             joined.unknown()  # What was written may be part of the table by now: it stays.
             raise
@@ -148,8 +148,8 @@ class Committer(msgspec.Struct, frozen=True):
         joined.landed()
         return Outcome(mine.snapshot)
 
-    def _swap(self, pointer: Pointer, expected: str | None) -> bool:
-        """False when another writer was faster."""
+    def swap(self, pointer: Pointer, expected: str | None) -> bool:
+        """Swap the pointer, whatever becomes of the answer; False when another writer was faster."""
         data = pointer.encode()
         try:
             self.objects.storage.swap(POINTER, data, expected)

@@ -96,10 +96,21 @@ def push_token(objects: Objects, tokens: Tokens, token: Token) -> Tokens:
     merge = to_merge([*(piece.lines for piece in tokens.pieces), len(tail)])
     kept = len(tokens.pieces) - max(merge - 1, 0)
     lines = (*(t for piece in tokens.pieces[kept:] for t in _tokens(objects, piece)), *tail)
+    return Tokens(pieces=(*tokens.pieces[:kept], _token_piece(objects, lines)))
+
+
+def _token_piece(objects: Objects, lines: tuple[Token, ...]) -> Piece:
     ref = objects.put("metadata", TokenList(tokens=lines).encode())
     identity = ref.path.removeprefix("metadata/").removesuffix(".json")
-    piece = Piece(identity, ref.size, ref.hash, len(lines), lines[0].version, lines[-1].version, 0)
-    return Tokens(pieces=(*tokens.pieces[:kept], piece))
+    return Piece(identity, ref.size, ref.hash, len(lines), lines[0].version, lines[-1].version, 0)
+
+
+def tokens_before(objects: Objects, source: Objects, tokens: Tokens, version: int) -> Tokens:
+    """A new index of the tokens that made versions before this one."""
+    lines = tuple(token for token in all_tokens(source, tokens) if token.version < version)
+    if len(lines) < TAIL:
+        return Tokens(tail=lines)
+    return Tokens(pieces=(_token_piece(objects, lines),))
 
 
 def find_token(objects: Objects, tokens: Tokens, token: str) -> int | None:

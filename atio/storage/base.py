@@ -163,6 +163,13 @@ class Storage(ABC):
         Objects removed meanwhile may or may not appear. A missing folder lists nothing.
         """
 
+    def sync(self, paths: Iterable[str]) -> None:
+        """Make objects durable that a writer left who was killed and acknowledged nothing.
+
+        Where an object can be seen only when it is durable there is nothing to do.
+        """
+        del paths
+
     def local_path(self, path: str) -> str | None:
         """A path the operating system can open for reading, or None."""
         del path

@@ -28,7 +28,7 @@ _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY | _CLOEXEC | _BINARY
 # O_NONBLOCK: a FIFO in place of a file must not hang the reader; regular files do not heed it.
-_OLD = os.O_RDONLY | _CLOEXEC | _BINARY | NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
+_OLD = _CLOEXEC | _BINARY | NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
 _DIRECTORY = os.O_RDONLY | _CLOEXEC | getattr(os, "O_DIRECTORY", 0)
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY})
 _NAME_SURROGATE = 0x20000000
@@ -180,10 +180,10 @@ def regular(path: str) -> os.stat_result:
     return status
 
 
-def _open_regular(path: str) -> tuple[int, os.stat_result]:
+def _open_regular(path: str, mode: int = os.O_RDONLY) -> tuple[int, os.stat_result]:
     if not NOFOLLOW and os.path.islink(path):
         raise OSError(errno.ELOOP, "a link", path)
-    fd = os.open(path, _OLD)
+    fd = os.open(path, mode | _OLD)
     try:
         status = os.fstat(fd)
         _only_regular(path, status)
@@ -263,6 +263,15 @@ def sync_file(fd: int) -> None:
         else:
             return
     os.fsync(fd)
+
+
+def sync_old(path: str) -> None:
+    """Bring the bytes of a file that is there to the medium."""
+    fd, _ = _open_regular(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    try:
+        sync_file(fd)
+    finally:
+        os.close(fd)
 
 
 class Folder:

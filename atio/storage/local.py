@@ -31,6 +31,7 @@ from atio.storage.files import (
     read_range,
     regular,
     sync_folder,
+    sync_old,
 )
 from atio.storage.folders import Folders, walk
 from atio.storage.leases import FileLease, live_leases
@@ -173,6 +174,19 @@ class LocalStorage(Storage):
     def _begin(self, folder: str, full: str) -> tuple[NewFile, str | None]:
         """Open a new file; the folder comes with it if its entry is to be synced."""
         return self._folders.within(folder, lambda parent: (NewFile(full), parent if self._durable else None))
+
+    def sync(self, paths: Iterable[str]) -> None:
+        if not self._durable:
+            return
+        folders: dict[str, None] = {}
+        for folder, full in [self._place(path) for path in paths]:
+            with translating(full):
+                self._folders.check(folder)
+                sync_old(full)
+                folders[folder] = None
+        for folder in folders:
+            with translating(self._prefix + folder):
+                sync_folder(self._folders.make(folder))
 
     def delete(self, paths: Iterable[str]) -> None:
         places = [self._place(path) for path in paths]  # All are judged before the first object goes.

@@ -11,8 +11,8 @@ THREADS = 16
 
 
 def each(action: Callable[[T], object], items: Sequence[T], threads: int = THREADS) -> None:
-    """Run ``action`` on every item; the first error comes out when all have ended."""
-    if len(items) < 2:
+    """Run ``action`` on every item; the first error comes out when all have ended (one thread: at once)."""
+    if len(items) < 2 or threads < 2:
         for item in items:
             action(item)
         return

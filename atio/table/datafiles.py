@@ -368,14 +368,21 @@ def _mapped(path: str, ref: Ref) -> pa.Buffer:
     return pa.py_buffer(data)
 
 
-def verify_file(storage: Storage, file: DataFile, *, deep: bool) -> None:
+def verify_file(storage: Storage, file: DataFile | Ref, *, deep: bool) -> None:
     """Raise ``DamagedError`` or ``NotFoundError`` unless the file is there, whole and unaltered."""
     if (size := storage.size(file.path)) != file.size:
         raise DamagedError(f"{file.path} has {size} bytes, not {file.size}", file=file.path)
-    if not deep:
-        return
+    if deep:
+        for _ in checked_blocks(storage, file):
+            pass
+
+
+def checked_blocks(storage: Storage, file: DataFile | Ref) -> Iterator[bytes]:
+    """The file's content, 16 MiB at a time; ``DamagedError`` after the last if it is not what was written."""
     checksum = xxhash.xxh3_64()
     for start in range(0, file.size, _CHUNK):
-        checksum.update(storage.read(file.path, start, min(_CHUNK, file.size - start)))
+        block = storage.read(file.path, start, min(_CHUNK, file.size - start))
+        checksum.update(block)
+        yield block
     if checksum.hexdigest() != file.hash:
         raise DamagedError(f"{file.path} is not what was written: its checksum differs", file=file.path)

@@ -7,29 +7,31 @@ from collections.abc import Iterable
 from atio.commit.state import POINTER, State
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
+from atio.model.base import Ref
 from atio.model.pointer import Pointer, Version
 from atio.model.snapshot import DataFile, Snapshot
 from atio.table.lookup import versions
 
 
 class Reach:
-    """Paths and sizes of what some versions need. Manifests that versions share are read once."""
+    """Paths, sizes and hashes of what some versions need. Manifests that versions share are read once."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._seen: set[tuple[str, tuple[int, ...]]] = set()
         self.sizes: dict[str, int] = {}
+        self.hashes: dict[str, str] = {}
 
     def add(self, lines: Iterable[Version]) -> None:
         for line in lines:
-            self.sizes[line.ref.path] = line.size
+            self._add(line.ref)
             self.add_snapshot(self._objects.get(line.ref, Snapshot))
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         for ref in snapshot.schemas:
-            self.sizes[ref.path] = ref.size
+            self._add(ref)
         for manifest in snapshot.manifests:
-            self.sizes[manifest.path] = manifest.size
+            self._add(manifest)
             key = (manifest.path, manifest.removed)
             if key not in self._seen:
                 self._seen.add(key)
@@ -41,16 +43,22 @@ class Reach:
     def _add_files(self, files: Iterable[DataFile]) -> None:
         for file in files:
             if file.size:
-                self.sizes[file.path] = file.size
+                self._add(file)
+
+    def _add(self, file: Ref | DataFile) -> None:
+        self.sizes[file.path] = file.size
+        self.hashes[file.path] = file.hash
+
+
+def pointer_refs(pointer: Pointer) -> list[Ref]:
+    """What the pointer itself refers to, apart from versions."""
+    pieces = (*pointer.history.pieces, *pointer.tokens.pieces)
+    return [*(piece.ref for piece in pieces), *([pointer.catalog] if pointer.catalog else [])]
 
 
 def pointer_files(pointer: Pointer) -> dict[str, int]:
     """Path and size of what the pointer itself refers to, apart from versions."""
-    pieces = (*pointer.history.pieces, *pointer.tokens.pieces)
-    found = {piece.ref.path: piece.size for piece in pieces}
-    if pointer.catalog is not None:
-        found[pointer.catalog.path] = pointer.catalog.size
-    return found
+    return {ref.path: ref.size for ref in pointer_refs(pointer)}
 
 
 def needed(objects: Objects, state: State) -> set[str]:

@@ -414,6 +414,46 @@ class Table(Doors):
         with self._located():
             return repair(self._writer.committer, dry_run=dry_run)
 
+    def copy_to(
+        self,
+        destination: Location,
+        *,
+        version: int | str | None = None,
+        as_of: datetime | None = None,
+        storage_options: Mapping[str, object] | None = None,
+        durable: bool = True,
+    ) -> Table:
+        """Copy the table to where there is none, on a disk or in a bucket; returns the copy.
+
+        All retained versions, tags, tokens and properties are copied as they are. Every file is checked
+        against its checksum on its way, and the copy is a table only when it is complete. After a failure
+        or a kill, repeat the call: files that are there and whole are not copied again. Others may write
+        to this table meanwhile: the copy is what it was at the start.
+
+        Parameters
+        ----------
+        version, as_of
+            Copy this one version, as for :meth:`snapshot`: it keeps its number and tags and is the only one
+            of the copy, which is a table of its own.
+        storage_options, durable
+            Of the destination; see :meth:`open`.
+
+        Raises
+        ------
+        ExistsError
+            There is a table at the destination.
+        DamagedError
+            Naming a file of this table that is missing or altered.
+        LockTimeoutError
+            Another process is writing at the destination.
+        """
+        from atio.table.copy import copy
+
+        made = Table.open(destination, durable=durable, storage_options=storage_options)
+        with self._located():
+            copy(self._objects, made._writer.committer, version, as_of)  # noqa: SLF001
+        return made
+
     # -- columns: changes of metadata alone, by permanent field ids ---------------------------
 
     def add_column(
