@@ -20,7 +20,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "diff": reading.diff,
     },
     "Versions": {"tag": versions.tag, "untag": versions.untag, "restore": versions.restore},
-    "Move data": {"import": transfer.import_, "export": transfer.export},
+    "Move data": {"import": transfer.import_, "export": transfer.export, "copy": transfer.copy},
     "Look after": {
         "expire": maintaining.expire,
         "vacuum": maintaining.vacuum,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from atio.table.snapshot import Snapshot
     from atio.table.table import Table
 
@@ -39,11 +41,17 @@ def open_table(path: str) -> Table:
 
 
 def open_snapshot(table: Table, version: str | None, as_of: str | None) -> Snapshot:
+    number, moment = chosen(version, as_of)
+    return table.snapshot(number, as_of=moment)
+
+
+def chosen(version: str | None, as_of: str | None) -> tuple[int | str | None, datetime | None]:
+    """What the options say, as the library takes it."""
     from atio.cli.durations import parse_as_of
 
-    return table.snapshot(
+    return (
         None if version is None else number_or_tag(version),
-        as_of=None if as_of is None else parse_as_of(as_of),
+        None if as_of is None else parse_as_of(as_of),
     )
 
 

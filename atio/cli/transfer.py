@@ -1,4 +1,4 @@
-"""Commands that move data: ``import`` and ``export``."""
+"""Commands that move data: ``import``, ``export`` and ``copy``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from atio.cli.arguments import (
     Message,
     TablePath,
     Version,
+    chosen,
     names,
     open_snapshot,
     open_table,
@@ -165,6 +166,33 @@ def export(
         )
     else:
         Screen().line(f"{file}: {plural(rows, 'row')} of version {snapshot.version}, {size(written)}")
+
+
+def copy(
+    table: TablePath,
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="Folder or URL without a table.", show_default=False)
+    ],
+    *,
+    version: Version = None,
+    as_of: AsOf = None,
+    json: AsJson = False,
+) -> None:
+    """Copy a table to where there is none: all retained versions, or one as the only one.
+
+    Every file is checked on its way. Run it again after a failure: what is there is kept.
+    """
+    found = open_table(table)
+    number, moment = chosen(version, as_of)
+    with progress("copying"):
+        made = found.copy_to(destination, version=number, as_of=moment)
+    snapshot = made.snapshot()
+    if json:
+        print_json({"table": found.url, "destination": made.url, **documents.commit(snapshot, made.tags)})
+        return
+    what = "all versions" if version is None and as_of is None else "one version"
+    rows = f"{plural(snapshot.rows, 'row')}, {size(snapshot.bytes)}"
+    Screen().line(f"{made.url}: {what} copied, the newest is {snapshot.version} with {rows}")
 
 
 # -- importing ---------------------------------------------------------------------------------------

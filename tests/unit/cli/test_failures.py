@@ -125,7 +125,8 @@ def test_version(atio: Atio) -> None:
 @pytest.mark.parametrize(
     "command",
     [["show"], ["log"], ["head"], ["schema"], ["files"], ["diff", 1], ["tag"], ["tag", "x"], ["untag", "x"],
-     ["restore", 1], ["expire"], ["vacuum"], ["verify"], ["repair"], ["export", "x.csv"]],
+     ["restore", 1], ["expire"], ["vacuum"], ["verify"], ["repair"], ["export", "x.csv"],
+     ["copy", "x.csv"]],
 )  # fmt: skip
 def test_a_table_that_is_not_there(atio: Atio, tmp_path: Path, command: list[object]) -> None:
     name, *rest = command
