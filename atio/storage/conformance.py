@@ -283,6 +283,16 @@ class StorageConformance:
             storage.read("data/a")
         storage.delete([])
 
+    def test_sync(self, storage: Storage) -> None:
+        """What is there is as it was, and there are no others."""
+        storage.create("data/a", b"x")
+        storage.create("b", b"y")
+        storage.sync(path for path in ("data/a", "b"))
+        self.reopen(storage).sync(["data/a"])
+        storage.sync([])
+        assert (storage.read("data/a"), storage.read("b")) == (b"x", b"y")
+        assert {entry.path for entry in storage.list("data")} == {"data/a"}
+
     def test_a_deleted_name_is_free(self, storage: Storage) -> None:
         """Deleting the last object of a folder does not break the folder."""
         storage.create("data/p=1/a", b"first")

@@ -69,7 +69,7 @@ def _taken(target: Storage) -> ExistsError:
     return ExistsError(
         "there is a table already: nothing is copied over it",
         table=target.url,
-        hint="choose a place without a table",
+        hint="choose a place without one; a copy that was cut off is a table only if it was complete",
     )
 
 

@@ -326,3 +326,42 @@ def test_small_batches_are_gathered_into_row_groups(atio: Atio, tmp_path: Path) 
     atio("export", tmp_path / "t", tmp_path / "o.parquet")
     assert parquet.ParquetFile(tmp_path / "o.parquet").num_row_groups == 1
     assert parquet.read_table(tmp_path / "o.parquet")["a"].to_pylist() == list(range(300))
+
+
+# -- copy ------------------------------------------------------------------------------------------
+
+
+def test_copy_takes_all_versions_or_one(atio: Atio, path: Path, tmp_path: Path) -> None:
+    document = atio("copy", path, tmp_path / "all", "--json").document
+    assert (document["table"], document["destination"]) == (str(path), str(tmp_path / "all"))
+    assert (document["version"], document["rows"], document["tags"]) == (3, 1, [])
+    copied, table = Table.open(tmp_path / "all"), Table.open(path)
+    assert [s.id for s in copied.history()] == [s.id for s in table.history()]
+    assert copied.tags == table.tags
+    one = atio("copy", path, tmp_path / "one", "--version", "v1.0")
+    assert one.lines == [
+        f"{tmp_path / 'one'}: one version copied, the newest is 1 with 2 rows, {_size(path)}"
+    ]
+    assert Table.open(tmp_path / "one").to_arrow().equals(table.snapshot(1).to_arrow())
+    now = atio("copy", path, tmp_path / "now", "--as-of", "2999-01-01")
+    assert "one version copied, the newest is 3 with 1 row" in now.out
+    assert "all versions copied" in atio("copy", path, tmp_path / "more").out
+
+
+def _size(path: Path) -> str:
+    from atio.cli.output import size
+
+    return size(Table.open(path).snapshot(1).bytes)
+
+
+def test_copy_refuses(atio: Atio, path: Path, tmp_path: Path) -> None:
+    """Tables at the destination, versions that are not there, damage; each with its exit code."""
+    atio("copy", path, tmp_path / "new")
+    assert "there is a table already" in atio("copy", path, tmp_path / "new", code=2).err
+    atio("copy", path, tmp_path / "u", "--version", 9, code=3)
+    file = next((path / "data").iterdir())
+    file.write_bytes(file.read_bytes()[:-1])
+    run = atio("copy", path, tmp_path / "u", "--json", code=5)
+    assert run.document["error"]["file"] == f"data/{file.name}"
+    assert "()" not in run.out
+    assert not Table.exists(tmp_path / "u")

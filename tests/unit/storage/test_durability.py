@@ -54,6 +54,22 @@ def test_folders_of_others_are_synced_once(storage: LocalStorage, root: Path, sy
     assert syncs.done == [str(root.parent), str(root), f"{root}/data/x", f"{root}/data"]
 
 
+def test_what_a_killed_writer_left_is_synced(storage: LocalStorage, root: Path, syncs) -> None:
+    """Files, their folders and the way to them; nothing if syncs were waived."""
+    waived = LocalStorage(root, durable=False)
+    for path in ("data/x", "data/y", "z"):
+        waived.create(path, b"content")
+    waived.sync(["data/x", "z"])
+    assert syncs.done == []
+    storage.sync(["data/x", "data/y", "z"])
+    files = [f"{root}/data/x", f"{root}/data/y", f"{root}/z"]
+    assert syncs.done[:3] == files
+    assert set(syncs.done) == {*files, f"{root}/data", str(root), str(root.parent)}
+    syncs.fail = lambda name: name.endswith("/x")
+    with pytest.raises(StorageError):
+        storage.sync(["data/x"])
+
+
 def test_swap_syncs_the_new_pointer_before_and_the_folder_after(
     storage: LocalStorage, root: Path, syncs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
