@@ -19,12 +19,15 @@ from atio.errors import (
     ExistsError,
     InputError,
     LockTimeoutError,
+    NewerFormatError,
     NotFoundError,
     OutcomeUnknownError,
     StorageError,
     VersionNotFoundError,
 )
+from atio.metadata import history
 from atio.metadata.objects import Objects
+from atio.model.pointer import Features
 from atio.storage import LocalStorage, MemoryStorage, Storage
 from atio.table import copy as copying
 from tests.faulty import Faults, FaultyStorage, Kind
@@ -151,6 +154,8 @@ def test_one_version(source: MemoryStorage, asked: dict[str, object]) -> None:
     assert made.tags == {"middle": 12}
     assert made.properties == table.properties
     assert made.verify().ok
+    pointer = load_state(Objects(target)).pointer  # type: ignore[union-attr]
+    assert [t.version for t in history.all_tokens(Objects(target), pointer.tokens)] == list(range(1, 12))
     with pytest.raises(VersionNotFoundError, match="never was a version 11"):
         made.snapshot(11)
     row = {"x": [1], "name": ["again"]}
@@ -219,6 +224,18 @@ def test_a_bad_request_makes_nothing(
     assert not (tmp_path / "t").exists()
 
 
+def test_a_table_that_may_need_unknown_files_is_refused(source: MemoryStorage) -> None:
+    """What cannot be written to here cannot be copied: which files it needs is not known."""
+    state = load_state(Objects(source))
+    assert state is not None
+    newer = state.pointer.replace(features=Features(write=("folders-of-tomorrow",)))
+    source.swap("current", newer.encode(), state.token)
+    target = MemoryStorage()
+    with pytest.raises(NewerFormatError, match="folders-of-tomorrow"):
+        Table(source).copy_to(target)
+    assert listing(target) == set()
+
+
 def kinds(storage: Storage) -> list[str]:
     """One file of each kind that the table needs."""
     found = {path.partition("/")[0]: path for path in sorted(required(storage)) if "/" in path}
@@ -231,12 +248,12 @@ def kinds(storage: Storage) -> list[str]:
 @pytest.mark.parametrize("small", [0, 2**22])
 @pytest.mark.parametrize("damage", ["flip", "cut", "longer", "empty", "missing"])
 def test_a_damaged_source_is_refused(
-    source: MemoryStorage, monkeypatch: pytest.MonkeyPatch, damage: str, small: int
+    source: MemoryStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, small: int
 ) -> None:
     """The error names the file, whatever is wrong with which of them, and there is no table."""
     monkeypatch.setattr(copying, "_SMALL", small)
     assert {path.partition("/")[0] for path in kinds(source)} == {"data", "manifests", "schemas", "metadata"}
-    for path in kinds(source):
+    for number, path in enumerate(kinds(source)):
         data = source.read(path)
         bad = {
             "flip": data[:-3] + bytes([data[-3] ^ 4]) + data[-2:],
@@ -247,7 +264,7 @@ def test_a_damaged_source_is_refused(
         source.delete([path])
         if damage != "missing":
             source.create(path, bad[damage])
-        target = MemoryStorage()
+        target = LocalStorage(tmp_path / str(number), durable=False)
         with pytest.raises(DamagedError) as caught:
             Table(source).copy_to(target)
         assert caught.value.file == path
@@ -380,8 +397,10 @@ class Watched(FaultyStorage):
     def __init__(self, inner: Storage, act: Callable[[], object]) -> None:
         super().__init__(inner)
         self._act: Callable[[], object] | None = act
+        self.data = 0
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        self.data += path.startswith("data/")
         if path.startswith("data/") and self._act is not None:
             act, self._act = self._act, None
             act()
@@ -416,6 +435,27 @@ def test_versions_that_expire_meanwhile(source: MemoryStorage, version: str | No
     assert made.verify().ok
     assert [s.version for s in made.history()] == [25]
     assert content(target) == content(source)
+
+
+@pytest.mark.parametrize("small", [0, 2**22])
+def test_what_was_brought_is_kept_when_it_begins_anew(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    """Data files that the versions left over still need are not read, nor written, twice."""
+    monkeypatch.setattr(copying, "_SMALL", small)
+    place, target = MemoryStorage(), MemoryStorage()
+    writer = Table(place)
+    for number in range(6):
+        writer.append({"x": [number]})
+
+    def act() -> None:
+        writer.append({"x": [6]})
+        writer.expire(timedelta(0))
+
+    watched = Watched(place, act)
+    made = Table(watched).copy_to(target)
+    assert [s.version for s in made.history()] == [7]
+    assert made.to_arrow()["x"].to_pylist() == list(range(7))
+    assert made.verify().ok
+    assert watched.data == len(made.snapshot().files())
 
 
 def test_a_version_that_expires_meanwhile_is_gone(source: MemoryStorage) -> None:
