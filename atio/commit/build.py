@@ -72,6 +72,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
         table_id=base.pointer.table_id if base else new_id(),
         commit_id=identity,
         snapshot=line,
+        schema=schema.ref,
         catalog=_catalog_ref(draft, now),
         history=_next_history(draft, request),
         tokens=_next_tokens(draft, request),

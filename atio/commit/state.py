@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
 
-from atio.errors import DamagedError, NewerFormatError, NotFoundError
+from atio.errors import AtioError, DamagedError, NewerFormatError, NotFoundError
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.metadata.tiers import to_merge
@@ -132,9 +133,31 @@ def _how_to_get_one(objects: Objects) -> str:
 
 def _state(objects: Objects, value: Value) -> State:
     pointer = decode_pointer(value.data)
+    if not objects.storage.capabilities.lock:
+        _read_together(objects, pointer)
     snapshot = objects.get(pointer.snapshot.ref, Snapshot)
     catalog = objects.get(pointer.catalog, Catalog) if pointer.catalog else NO_CATALOG
     return State(value.token, pointer, snapshot, load_schema(objects, snapshot.schema_ref), catalog)
+
+
+def _read_together(objects: Objects, pointer: Pointer) -> None:
+    """Have what the pointer names in memory after one round trip; what fails is found out afterwards."""
+    wanted: list[Callable[[], object]] = []
+    if objects.would_keep(pointer.snapshot.ref, Snapshot):
+        wanted.append(lambda: objects.get(pointer.snapshot.ref, Snapshot))
+    if (schema := pointer.schema) is not None and objects.would_keep(schema, BoundSchema):
+        wanted.append(lambda: load_schema(objects, schema))
+    if (catalog := pointer.catalog) is not None and objects.would_keep(catalog, Catalog):
+        wanted.append(lambda: objects.get(catalog, Catalog))
+    if len(wanted) > 1:
+        from atio.storage.remote.parallel import each  # not for those who read a folder
+
+        each(_tried, wanted)
+
+
+def _tried(action: Callable[[], object]) -> None:
+    with suppress(AtioError):
+        action()
 
 
 def load_schema(objects: Objects, ref: SchemaRef) -> BoundSchema:

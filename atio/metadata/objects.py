@@ -151,6 +151,11 @@ class Objects:
         self.remember(ref, value)
         return value
 
+    def would_keep(self, ref: Ref, kind: type) -> bool:
+        """Whether reading the file (as a ``kind``) would add it to those in memory."""
+        with self._lock:
+            return ref.size <= _CACHED_SIZE and (ref.path, ref.hash, kind) not in self._cache
+
     def remember(self, ref: Ref, value: object) -> None:
         if ref.size > _CACHED_SIZE:
             return

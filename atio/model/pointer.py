@@ -9,7 +9,7 @@ import msgspec
 import xxhash
 
 from atio.model.base import Count, Hash, Id, Micros, Model, Ref
-from atio.model.snapshot import Parent
+from atio.model.snapshot import Parent, SchemaRef
 
 
 class Version(Model, frozen=True, array_like=True, order=True):
@@ -120,6 +120,7 @@ class Pointer(Model, frozen=True, omit_defaults=True, kw_only=True):
 
     ``snapshot`` is the newest version; ``history`` and ``tokens`` are about older ones.
     ``first_version`` is the oldest number the table ever had: 0 for a table created empty.
+    ``schema`` is the newest version's, to be read together with its snapshot, which has the last word.
     """
 
     format_version: Count
@@ -127,6 +128,7 @@ class Pointer(Model, frozen=True, omit_defaults=True, kw_only=True):
     table_id: Id
     commit_id: Id
     snapshot: Version
+    schema: SchemaRef | None = None
     catalog: Ref | None = None
     history: History = NO_HISTORY
     tokens: Tokens = NO_TOKENS

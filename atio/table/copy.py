@@ -102,6 +102,7 @@ class _Copying:
             table_id=new_id(),
             commit_id=new_id(),
             snapshot=line,
+            schema=self._source.get(line.ref, Snapshot).schema_ref,
             catalog=None if is_empty else self._made.put("metadata", catalog.encode()),
             history=NO_HISTORY,
             # The rows that they vouch for are in this version.

@@ -84,6 +84,27 @@ def test_an_append(storage: ObjectStorage, proxy: Proxy) -> None:
     assert table.to_arrow()["x"].to_pylist() == [0, 1, 2, 3]
 
 
+def test_opening(storage: ObjectStorage, proxy: Proxy) -> None:
+    """The pointer, then all that it names at once."""
+    table = Table.open(storage)
+    table.append({"x": [1]})
+    proxy.log.clear()
+    proxy.before = meet(2, first=1)
+    assert Table.open(storage).snapshot().schema.names == ["x"]
+    assert (proxy.log.total, proxy.log.depth) == (3, 2)
+    proxy.before = lambda _: None
+    table.tag("v1")
+    proxy.log.clear()
+    proxy.before = meet(3, first=1)
+    opened = Table.open(storage)
+    assert opened.snapshot().rows == 1
+    assert (proxy.log.total, proxy.log.depth) == (4, 2)
+    proxy.before = lambda _: None
+    proxy.log.clear()
+    assert opened.snapshot().rows == 1
+    assert proxy.log.total == 1, "the rest is in memory"
+
+
 def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read in pieces at once, two round trips in all, and come out as they went in."""
     monkeypatch.setattr(objects, "_LARGE", 2 << 20)

@@ -615,3 +615,46 @@ def test_a_manifest_leaves_out_bounds_that_parquet_cannot_hold() -> None:
     for _ in range(state.INLINE + 1):
         table.append(pa.table({"a": column}))
     assert table.to_arrow().num_rows == state.INLINE + 2
+
+
+# -- the hint at the schema ------------------------------------------------------------------------
+
+
+def without_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a bucket, where a state's files are read together."""
+    able = Capabilities(swap=True, durable=False, lock=False, leases=False)
+    monkeypatch.setattr(MemoryStorage, "capabilities", property(lambda _: able))
+
+
+@pytest.mark.parametrize("hint", ["none", "wrong hash", "missing", "another"])
+def test_the_schema_in_the_pointer_is_only_a_hint(hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The snapshot says which schema it has, whatever the pointer says; the next commit puts it right."""
+    place = MemoryStorage()
+    table = Table(place)
+    table.append({"x": [1]})
+    other = load_state(place).pointer.schema
+    table.overwrite({"y": ["a"]})
+    now = load_state(place)
+    named = now.pointer.schema
+    assert named == now.snapshot.schema_ref != other
+    assert named is not None
+    wrong = {
+        "none": None,
+        "wrong hash": named.replace(hash="0" * 16),
+        "missing": named.replace(path="schemas/" + "0" * 24 + ".json"),
+        "another": other,
+    }
+    place.swap("current", now.pointer.replace(schema=wrong[hint]).encode(), now.token)
+    without_lock(monkeypatch)
+    assert Table(place).to_arrow().to_pydict() == {"y": ["a"]}
+    assert Table(place).verify().ok
+    Table(place).tag("v1")
+    assert load_state(place).pointer.schema == named
+    made = Table(place).copy_to(MemoryStorage(), version="v1")
+    assert made.to_arrow().to_pydict() == {"y": ["a"]}
+
+
+def load_state(place: Storage) -> state.State:
+    found = state.load_state(objects.Objects(place))
+    assert found is not None
+    return found
