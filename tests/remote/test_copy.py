@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from atio import Table
-from atio.errors import AtioError, ExistsError, StorageError
+from atio.errors import AtioError, ExistsError, StorageError, UnsupportedError
 from atio.storage import LocalStorage, MemoryStorage, Storage
+from atio.storage.remote.generic import FsspecStorage
 from atio.table import copy
 from tests.faulty import Faults, FaultyStorage
 from tests.remote.proxy import Fault, Message, Proxy
@@ -137,6 +138,21 @@ def test_two_copies_at_once(
         Table(source).copy_to(server.storage(folder))
     assert_copied(source, server.storage(folder))
     assert Table(server.storage(folder)).verify().ok
+
+
+def test_by_way_of_fsspec(source: MemoryStorage, tmp_path: Path) -> None:
+    """Where files are written in place, half ones are replaced; who may not write is told at once."""
+    fs = pytest.importorskip("fsspec").filesystem("file")
+    with pytest.raises(UnsupportedError, match="can only be read"):
+        Table(source).copy_to(FsspecStorage(fs, str(tmp_path / "t")))
+    assert not (tmp_path / "t").exists()
+    storage = FsspecStorage(fs, str(tmp_path / "t"), single_writer=True)
+    for path in sorted(required(source) - {"current"})[::2]:
+        storage.create(path, source.read(path)[:-5])
+    made = Table(source).copy_to(storage)
+    assert_copied(source, storage)
+    made.copy_to(tmp_path / "back")
+    assert_copied(source, LocalStorage(tmp_path / "back"))
 
 
 def test_memory_is_bounded(
