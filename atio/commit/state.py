@@ -28,6 +28,7 @@ from atio.model.snapshot import (
 )
 from atio.schema.bound import BoundSchema
 from atio.storage.base import Value
+from atio.storage.parallel import each
 
 T = TypeVar("T")
 
@@ -150,8 +151,6 @@ def _read_together(objects: Objects, pointer: Pointer) -> None:
     if (catalog := pointer.catalog) is not None and objects.would_keep(catalog, Catalog):
         wanted.append(lambda: objects.get(catalog, Catalog))
     if len(wanted) > 1:
-        from atio.storage.remote.parallel import each  # not for those who read a folder
-
         each(_tried, wanted)
 
 

@@ -166,7 +166,8 @@ class Storage(ABC):
     def sync(self, paths: Iterable[str]) -> None:
         """Make objects durable that a writer left who was killed and acknowledged nothing.
 
-        Where an object can be seen only when it is durable there is nothing to do.
+        Where an object can be seen only when it is durable there is nothing to do. If this raises
+        ``StorageError``, the objects are gone: a sync that failed is never repeated.
         """
         del paths
 

@@ -178,15 +178,20 @@ class LocalStorage(Storage):
     def sync(self, paths: Iterable[str]) -> None:
         if not self._durable:
             return
-        folders: dict[str, None] = {}
-        for folder, full in [self._place(path) for path in paths]:
-            with translating(full):
-                self._folders.check(folder)
-                sync_old(full)
-                folders[folder] = None
-        for folder in folders:
-            with translating(self._prefix + folder):
-                sync_folder(self._folders.make(folder))
+        places = [self._place(path) for path in paths]
+        try:
+            for folder, full in places:
+                with translating(full):
+                    self._folders.check(folder)
+                    sync_old(full)
+            for folder in dict(places):
+                with translating(self._prefix + folder):
+                    sync_folder(self._folders.make(folder))
+        except StorageError:
+            # Another sync would succeed over lost bytes, and nobody could tell.
+            for _, full in places:
+                discard(full)
+            raise
 
     def delete(self, paths: Iterable[str]) -> None:
         places = [self._place(path) for path in paths]  # All are judged before the first object goes.

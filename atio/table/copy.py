@@ -16,7 +16,7 @@ from atio.model.base import Ref, new_id
 from atio.model.pointer import NO_HISTORY, Pointer, Version
 from atio.model.snapshot import Snapshot
 from atio.storage.base import Storage
-from atio.storage.remote.parallel import THREADS, each
+from atio.storage.parallel import THREADS, each
 from atio.table.datafiles import checked_blocks, verify_file
 from atio.table.lookup import find, versions
 from atio.table.reach import Reach, pointer_refs

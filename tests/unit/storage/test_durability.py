@@ -67,7 +67,13 @@ def test_what_a_killed_writer_left_is_synced(storage: LocalStorage, root: Path, 
     assert set(syncs.done) == {*files, f"{root}/data", str(root), str(root.parent)}
     syncs.fail = lambda name: name.endswith("/x")
     with pytest.raises(StorageError):
-        storage.sync(["data/x"])
+        storage.sync(["data/y", "data/x"])
+    assert [entry.path for entry in storage.list() if entry.path != ".lock"] == ["z"], "never synced again"
+    syncs.fail = lambda name: name == str(root)
+    with pytest.raises(StorageError):
+        storage.sync(["z"])
+    assert list(storage.list("z")) == []
+    assert not (root / "z").exists()
 
 
 def test_swap_syncs_the_new_pointer_before_and_the_folder_after(
