@@ -35,3 +35,17 @@ def _runs(places: list[int]) -> Iterator[tuple[int, int]]:
         if end == len(places) or places[end] != places[end - 1] + 1:
             yield places[start], end - start
             start = end
+
+
+def taken(table: pa.Table, places: pa.Array) -> pa.Table:
+    """The rows at ``places``, in their order."""
+    columns = [_taken(column, places) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _taken(column: pa.ChunkedArray, places: pa.Array) -> pa.ChunkedArray:
+    try:
+        return column.take(places)
+    except pa.ArrowNotImplementedError:  # as above
+        chunks = [chunk for place in places.to_pylist() for chunk in column.slice(place, 1).chunks]
+        return pa.chunked_array([pa.concat_arrays(chunks)] if chunks else [], column.type)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from atio.table.planning import Planned
 
 _SMALL = 2**20
+_PIECE = 16 * 2**20
+"""Encoded bytes to decode at once."""
 
 
 def live_files(objects: Objects, snapshot: Snapshot) -> Iterator[DataFile]:
@@ -289,6 +291,15 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         schema, columns, convert = self._plan(file)
         for found in read_batches(self.objects.storage, file, schema, columns, rows):
             yield convert(found)
+
+    def pieces(self, file: DataFile) -> Iterator[pa.Table]:
+        """All rows of one of its files, a bounded part at a time."""
+        with self._located():
+            if file.size < _SMALL and file.rows <= BATCH_ROWS:
+                yield self._read(file)
+            else:
+                rows = max(1024, _PIECE * file.rows // max(file.size, 1))
+                yield from self._read_batches(file, min(rows, BATCH_ROWS))
 
     def _located(self) -> _Located:
         return _Located(self)

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from atio.model import snapshot as spec
     from atio.predicate import Where
     from atio.schema.evolve import Edit, Path
+    from atio.table.compact import Compacted
     from atio.table.diff import Diff
     from atio.table.expire import Expired
+    from atio.table.ordering import SortBy
     from atio.table.repair import Repaired
     from atio.table.stage import Staged
     from atio.table.vacuum import Vacuumed
@@ -390,6 +392,59 @@ class Table(Doors):
 
         with self._located():
             return vacuum(self._writer.committer, older_than, dry_run=dry_run)
+
+    def compact(
+        self,
+        where: Where | None = None,
+        *,
+        target_size: int | None = None,
+        sort_by: SortBy | None = None,
+        zorder_by: str | Sequence[str] | None = None,
+        message: str | None = None,
+        dry_run: bool = False,
+        progress: bool = False,
+    ) -> Compacted:
+        """Rewrite many small data files into few, as one version with the same rows.
+
+        Without an order, neighbouring files smaller than three quarters of the target become one where that
+        makes them fewer, and all rows keep their places. With one, all files are rewritten.
+
+        Parameters
+        ----------
+        where
+            Only files that may have rows for which it is true (as in :meth:`scan`). No row is left out.
+        target_size
+            Bytes of a file to be made; by default the property ``file.target_bytes``.
+        sort_by
+            Columns to sort the rows by, each ``"a"`` or ``("a", "descending")``. Nulls come last, NaN before
+            them; ordered categories in their order. Equal rows keep their order.
+        zorder_by
+            Columns by which neighbouring rows shall be alike, all at once: rows are sorted by the Z-order
+            curve through the ranks of their values.
+        progress
+            Show it.
+
+        Notes
+        -----
+        Others may write meanwhile: what they append stays, behind the rewritten rows. If they take away
+        files that were being rewritten, it starts over, a few times. Older versions keep their files until
+        they expire.
+
+        Memory is bounded by the target size, or 256 MiB if that is more, whatever the size of the data. A
+        sort needs space for the decoded rows in the folder for temporary files.
+
+        Raises
+        ------
+        ConflictError
+            Others removed the files each time.
+        """
+        from atio.table.compact import Layout, compact
+        from atio.table.writing import check_words
+
+        with self._located():
+            check_words(message=message)
+            layout = Layout(where, target_size, sort_by, zorder_by, message)
+            return compact(self._writer.committer, self.url, layout, dry_run=dry_run, progress=progress)
 
     def verify(self, *, deep: bool = True) -> Report:
         """Check every file that a retained version needs.

@@ -1,0 +1,286 @@
+"""Compaction: many small data files become few, in the order that the rows have or in another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+
+from atio.commit.build import Request
+from atio.commit.loop import Committer
+from atio.commit.rewrite import Replacement, Rewrite
+from atio.commit.state import State, consistently, refuse_unknown_writes
+from atio.errors import (
+    AtioError,
+    ConflictError,
+    ContendedError,
+    InputError,
+    OutcomeUnknownError,
+    VersionNotFoundError,
+)
+from atio.model.base import new_id
+from atio.model.snapshot import DataFile
+from atio.schema.bound import BoundSchema
+from atio.table import properties
+from atio.table.datafiles import FileOptions, FileSetWriter, discard
+from atio.table.merge import TINY
+from atio.table.ordering import Ordering, SortBy, ordering
+from atio.table.present import StillThere
+from atio.table.scan import Scan, live_files
+
+if TYPE_CHECKING:
+    from atio.predicate import Where
+
+_ATTEMPTS = 8
+_LEAST_TARGET = 2**16
+_GROUP_BYTES = 32 * 2**20
+_GROUP_ROWS = 2**17
+
+Advance = Callable[[int], None]
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """How a compaction was asked for: see ``Table.compact``."""
+
+    where: Where | None
+    target_size: int | None
+    sort_by: SortBy | None
+    zorder_by: str | Sequence[str] | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction did (or, as a dry run, would).
+
+    Attributes
+    ----------
+    version
+        The version it made; None when nothing was to be done, and for a dry run.
+    files, rows, bytes
+        Paths of the files that were rewritten, and what they hold.
+    made, made_bytes
+        Paths and size of the files that have their rows now; empty for a dry run.
+    """
+
+    version: int | None
+    files: tuple[str, ...]
+    rows: int
+    bytes: int
+    made: tuple[str, ...]
+    made_bytes: int
+    dry_run: bool
+
+
+def compact(committer: Committer, url: str, layout: Layout, *, dry_run: bool, progress: bool) -> Compacted:
+    """See ``Table.compact``."""
+    from atio.writers.progress import Report
+
+    if layout.target_size is not None:
+        size = layout.target_size
+        if isinstance(size, bool) or not isinstance(size, int) or size < _LEAST_TARGET:
+            raise InputError(f"target_size is {size!r}; it is a number of bytes, at least {_LEAST_TARGET}")
+    for attempt in range(_ATTEMPTS):
+        job = _Job(committer, url, layout, consistently(committer.objects, lambda state: state))
+        groups = job.groups(avoid_tail=attempt > 0)
+        if dry_run or not groups:
+            return _result(None, groups, (), dry_run)
+        try:
+            with Report(url, show=progress) as report:
+                report.expect(sum(file.rows for group in groups for file in group))
+                return job.run(groups, report.advance)
+        except ContendedError:
+            raise
+        except (ConflictError, VersionNotFoundError):
+            # Others took files away that were read: look at what is there now.
+            if attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError
+
+
+def _result(
+    version: int | None, groups: list[list[DataFile]], made: Sequence[DataFile], dry_run: bool
+) -> Compacted:
+    old = [file for group in groups for file in group]
+    return Compacted(
+        version=version,
+        files=tuple(file.path for file in old),
+        rows=sum(file.rows for file in old),
+        bytes=sum(file.size for file in old),
+        made=tuple(file.path for file in made),
+        made_bytes=sum(file.size for file in made),
+        dry_run=dry_run,
+    )
+
+
+class _Job:
+    """One attempt, upon one state."""
+
+    def __init__(self, committer: Committer, url: str, layout: Layout, state: State) -> None:
+        refuse_unknown_writes(state.pointer)
+        self._committer = committer
+        self._objects = committer.objects
+        self._layout = layout
+        self._schema = state.schema
+        self._scan = Scan(self._objects, state.snapshot, state.schema, url)
+        self._order = ordering(layout.sort_by, layout.zorder_by, state.schema)
+        chosen = state.catalog.properties
+        options = properties.file_options(chosen)
+        self._merges = properties.merges(chosen)
+        self._options = msgspec.structs.replace(
+            options, target_bytes=layout.target_size or options.target_bytes
+        )
+
+    # -- which files ---------------------------------------------------------------------------
+
+    def groups(self, *, avoid_tail: bool) -> list[list[DataFile]]:
+        """The files to rewrite: each group becomes one run of rows.
+
+        With ``avoid_tail`` without the newest tiny ones, which appends merge and so take away, if
+        others are left to do.
+        """
+        if not self._schema.arrow.names:
+            return []  # Rows without columns are a number.
+        files = list(live_files(self._objects, self._scan.snapshot))
+        chosen = self._chosen(files)
+        if avoid_tail and self._merges:
+            end = len(files)
+            while end and files[end - 1].size <= TINY:
+                end -= 1
+            groups = self._grouped(files[:end], chosen)
+            if groups:
+                return groups
+        return self._grouped(files, chosen)
+
+    def _chosen(self, files: list[DataFile]) -> set[str]:
+        where = self._layout.where
+        if where is None:
+            return {file.path for file in files}
+        from atio.predicate import bind
+
+        condition = bind(where, self._schema.public)
+        return {file.path for file in msgspec.structs.replace(self._scan, condition=condition).files()}
+
+    def _grouped(self, files: list[DataFile], chosen: set[str]) -> list[list[DataFile]]:
+        if self._order is not None:
+            group = [file for file in files if file.path in chosen]
+            return [group] if group else []
+        target = self._options.target_bytes
+        runs: list[list[DataFile]] = [[]]
+        for file in files:
+            if file.path in chosen and file.size < target * 3 // 4:
+                runs[-1].append(file)
+            else:
+                runs.append([])
+        # Rewriting must leave fewer files, so that repeating it comes to an end.
+        return [run for run in runs if -(-sum(file.size for file in run) // target) < len(run) > 1]
+
+    # -- their rows ----------------------------------------------------------------------------
+
+    def run(self, groups: list[list[DataFile]], advance: Advance) -> Compacted:
+        """Write the new files and commit them."""
+        storage = self._objects.storage
+        prefix = new_id()[:8]
+        lease = storage.lease(prefix)  # It may take longer than the grace period of a vacuum.
+        try:
+            replacements: list[Replacement] = []
+            with FileSetWriter(self._objects, self._options, prefix) as writer:
+                for group in groups:
+                    start = len(writer.files)
+                    self._rewrite(group, writer, advance)
+                    level = 1 + max(file.level for file in group)
+                    new = tuple(file.replace(level=level) for file in writer.files[start:])
+                    replacements.append(Replacement(tuple(file.path for file in group), new))
+            made = [file for one in replacements for file in one.new]
+            try:
+                version = self._commit(replacements, made)
+            except OutcomeUnknownError:
+                raise  # The files may be part of the table.
+            except AtioError:
+                discard(storage, made)
+                raise
+        finally:
+            if lease is not None:
+                lease.release()
+        return _result(version, groups, made, dry_run=False)
+
+    def _commit(self, replacements: list[Replacement], made: list[DataFile]) -> int:
+        change = Rewrite(tuple(replacements), self._schema, in_order=self._order is None)
+        request = Request("compact", (StillThere(tuple(made)), change), message=self._layout.message)
+        return self._committer.commit(request).snapshot.version
+
+    def _rewrite(self, group: list[DataFile], writer: FileSetWriter, advance: Advance) -> None:
+        packer = _Packer(writer, self._schema, self._options, max(group, key=lambda file: file.rows))
+        for table in _gathered(self._rows(group, self._order)):
+            packer.write(table)
+            advance(table.num_rows)
+        writer.finish()
+
+    def _rows(self, group: list[DataFile], order: Ordering | None) -> Iterator[pa.Table]:
+        if order is None:
+            return self._read(group, None)
+        from atio.table.sorting import RUN_BYTES, External
+
+        keys = order.keys(
+            self._schema, sum(file.rows for file in group), lambda: self._read(group, order.columns)
+        )
+        memory = min(RUN_BYTES, self._options.target_bytes)
+        return External(keys, order.key_directions, memory).sorted(self._read(group, None))
+
+    def _read(self, group: list[DataFile], columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
+        scan = msgspec.structs.replace(self._scan, columns=columns)
+        for file in group:
+            yield from scan.pieces(file)
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small tables together, until they are worth encoding."""
+    held: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        held.append(table)
+        rows += table.num_rows
+        size += table.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield pa.concat_tables(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+class _Packer:
+    """Cuts rows into files of about the target size, by what a row took in the last file.
+
+    A writer alone knows a file's size only after each row group, which may be many files' worth.
+    """
+
+    def __init__(
+        self, writer: FileSetWriter, schema: BoundSchema, options: FileOptions, like: DataFile
+    ) -> None:
+        self._writer = writer
+        self._schema = schema
+        self._target = options.target_bytes
+        self._rows = 0
+        self._files = len(writer.files)
+        self._most = self._rows_like(like)
+
+    def write(self, table: pa.Table) -> None:
+        table = table.unify_dictionaries()
+        table = pa.Table.from_arrays(table.columns, schema=self._schema.arrow)
+        start = 0
+        while start < table.num_rows:
+            piece = table.slice(start, self._most - self._rows)
+            start += piece.num_rows
+            self._rows += piece.num_rows
+            self._writer.write(piece, self._schema)
+            if self._rows >= self._most:
+                self._writer.finish()
+            if len(self._writer.files) > self._files:
+                self._files = len(self._writer.files)
+                self._most, self._rows = self._rows_like(self._writer.files[-1]), 0
+
+    def _rows_like(self, file: DataFile) -> int:
+        return max(1, self._target * file.rows // max(file.size, 1))
