@@ -195,6 +195,15 @@ def _pieces(recoding: Recoding, chunk: pa.Array) -> list[pa.Array]:
     return _pieces(recoding, chunk[:half]) + _pieces(recoding, chunk[half:])
 
 
+def unified(table: pa.Table) -> pa.Table:
+    """The table with one dictionary for all chunks of a column, where there can be one."""
+    columns = [
+        _unified(column) if column.num_chunks > 1 and _holds_dictionary(column.type) else column
+        for column in table.columns
+    ]
+    return _with_rows(columns, table.schema, table.num_rows)
+
+
 def _unified(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type) and pa.types.is_floating(column.type.value_type):
         return column  # Arrow takes all NaNs for one: their bits would be lost

@@ -21,6 +21,7 @@ from atio.errors import (
     OutcomeUnknownError,
     VersionNotFoundError,
 )
+from atio.formats.plan import unified
 from atio.model.base import new_id
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
@@ -228,7 +229,9 @@ class _Job:
             self._schema, sum(file.rows for file in group), lambda: self._read(group, order.columns)
         )
         memory = min(RUN_BYTES, self._options.target_bytes)
-        return External(keys, order.key_directions, memory).sorted(self._read(group, None))
+        return External(self._scan.schema.remove_metadata(), keys, order.key_directions, memory).sorted(
+            self._read(group, None)
+        )
 
     def _read(self, group: list[DataFile], columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
         scan = msgspec.structs.replace(self._scan, columns=columns)
@@ -268,8 +271,7 @@ class _Packer:
         self._most = self._rows_like(like)
 
     def write(self, table: pa.Table) -> None:
-        table = table.unify_dictionaries()
-        table = pa.Table.from_arrays(table.columns, schema=self._schema.arrow)
+        table = pa.Table.from_arrays(unified(table).columns, schema=self._schema.arrow)
         start = 0
         while start < table.num_rows:
             piece = table.slice(start, self._most - self._rows)

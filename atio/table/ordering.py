@@ -9,7 +9,6 @@ import pyarrow as pa
 from pyarrow import types as pt
 
 from atio.errors import InputError, meant
-from atio.predicate.keep import taken
 from atio.schema.bound import BoundSchema
 from atio.schema.read import plain
 
@@ -41,7 +40,8 @@ class Ordering(msgspec.Struct, frozen=True):
         """
         if not self.curve:
             return lambda table: [_sortable(table.column(name), name, schema) for name in self.columns]
-        curve = _Curve(self.columns, schema, _sampled(read(), rows))
+        columns = (_sortables(table, self.columns, schema) for table in read())
+        curve = _Curve(self.columns, schema, _sampled(columns, rows))
         return lambda table: [curve.places(table)]
 
     @property
@@ -121,6 +121,11 @@ def _sortable(column: pa.ChunkedArray, name: str, schema: BoundSchema) -> pa.Chu
     return column
 
 
+def _sortables(table: pa.Table, names: Sequence[str], schema: BoundSchema) -> pa.Table:
+    columns = [_sortable(table.column(name), name, schema) for name in names]
+    return pa.Table.from_arrays(columns, names=list(names))
+
+
 def _decoded(chunk: pa.DictionaryArray, name: str, schema: BoundSchema) -> pa.Array:
     values = _sortable(pa.chunked_array([chunk.dictionary]), name, schema)
     return values.combine_chunks().take(chunk.indices)
@@ -134,9 +139,9 @@ def _sampled(tables: Iterable[pa.Table], rows: int) -> pa.Table:
     for table in tables:
         first = -at % step
         places = pa.array(range(first, table.num_rows, step), pa.int64())
-        found.append(taken(table, places))
+        found.append(table.take(places))
         at += table.num_rows
-    return pa.concat_tables(found).unify_dictionaries()
+    return pa.concat_tables(found)
 
 
 class _Curve:
@@ -145,17 +150,15 @@ class _Curve:
     def __init__(self, columns: Sequence[str], schema: BoundSchema, sample: pa.Table) -> None:
         self._columns = columns
         self._schema = schema
-        self._sample = [_sortable(sample.column(name), name, schema) for name in columns]
+        self._sample = sample.columns
         self._bits = min(_COLUMN_BITS, _BITS // len(columns))
 
     def places(self, table: pa.Table) -> pa.ChunkedArray:
         """Where on the curve each row is."""
         import pyarrow.compute as pc
 
-        ranks = [
-            self._rank(sample, _sortable(table.column(name), name, self._schema))
-            for name, sample in zip(self._columns, self._sample, strict=True)
-        ]
+        columns = _sortables(table, self._columns, self._schema).columns
+        ranks = [self._rank(*pair) for pair in zip(self._sample, columns, strict=True)]
         place = pa.repeat(pa.scalar(0, pa.int64()), table.num_rows)
         one = pa.scalar(1, pa.int64())
         for bit in reversed(range(self._bits)):

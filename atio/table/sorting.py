@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+from pyarrow import types as pt
 
+from atio.formats import recode
+from atio.formats.plan import Plan, unified
 from atio.predicate.keep import taken
 
 RUN_BYTES = 128 * 2**20
@@ -27,6 +30,8 @@ class External:
 
     Parameters
     ----------
+    schema
+        Of the tables.
     keys
         Makes the columns to sort by of a table: of types that Arrow sorts, most significant first.
     directions
@@ -36,8 +41,13 @@ class External:
     """
 
     def __init__(
-        self, keys: Callable[[pa.Table], list[pa.ChunkedArray]], directions: Sequence[str], memory: int
+        self,
+        schema: pa.Schema,
+        keys: Callable[[pa.Table], list[pa.ChunkedArray]],
+        directions: Sequence[str],
+        memory: int,
     ) -> None:
+        self._plan = Plan(schema, _rule, "temporary")
         self._keys = keys
         self._order = [(f"k{number}", direction) for number, direction in enumerate(directions)]
         self._memory = memory
@@ -67,15 +77,16 @@ class External:
             yield from map(self._rows, self._merged(runs))
 
     def _rows(self, keyed: pa.Table) -> pa.Table:
-        """Without the keys, which are behind the columns."""
-        return keyed.select(range(keyed.num_columns - len(self._order)))
+        """As they were given: without the keys, which are behind the columns."""
+        return self._plan.decode(keyed.select(range(len(self._plan.schema))), None)
 
     def _run(self, held: list[pa.Table]) -> Iterator[pa.Table]:
         """What is held, sorted, its keys beside it; empties ``held``."""
-        table = pa.concat_tables(held).unify_dictionaries()
+        table = unified(pa.concat_tables(held))
         held.clear()
         keys = self._keys(table)
         order = self._indices(keys)
+        table = self._plan.encode(table)
         fields = [pa.field(name, key.type) for (name, _), key in zip(self._order, keys, strict=True)]
         keyed = pa.Table.from_arrays([*table.columns, *keys], schema=pa.schema([*table.schema, *fields]))
         step = -(-len(order) // _PIECES) or 1
@@ -104,7 +115,7 @@ class External:
                     run.fill(share)
                 if not any(run.rows.num_rows for run in runs):
                     return
-                whole = pa.concat_tables([run.rows for run in runs]).unify_dictionaries()
+                whole = unified(pa.concat_tables([run.rows for run in runs]))
                 order = self._indices(whole.columns[-len(self._order) :])
                 starts, lasts, end = [], [], 0
                 for run in runs:
@@ -169,7 +180,23 @@ def _spill(tables: Iterable[pa.Table], folder: str) -> str:
             if writer is None:
                 writer = pa.ipc.new_stream(file, table.schema)
             rows = max(1, table.num_rows * _BATCH_BYTES // max(table.nbytes, 1))
-            writer.write_table(table.unify_dictionaries(), max_chunksize=rows)
+            writer.write_table(table, max_chunksize=rows)
         assert writer is not None
         writer.close()
     return path
+
+
+def _rule(kind: pa.DataType) -> recode.Recoding:
+    """Types whose rows Arrow can pick, in place of those whose rows it cannot."""
+    if pt.is_string_view(kind):
+        return recode.cast(kind, pa.large_string())
+    if pt.is_binary_view(kind):
+        return recode.cast(kind, pa.large_binary())
+    try:
+        if pt.is_run_end_encoded(kind):
+            return recode.run_ends(kind, _rule(kind.value_type))
+        if pt.is_nested(kind) and not pt.is_union(kind):
+            return recode.nested(kind, _rule)
+    except recode.RefusedError:
+        pass
+    return recode.keep(kind)
