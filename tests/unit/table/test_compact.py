@@ -266,7 +266,7 @@ def rank(value: Any, direction: str) -> tuple[int, Any]:
     if isinstance(value, float) and math.isnan(value):
         return 1, 0
     if isinstance(value, str):
-        value = tuple(map(ord, value)) + (-1,)
+        value = (*map(ord, value), -1)
         return 0, tuple(-c for c in value) if direction == "descending" else value
     return 0, -value if direction == "descending" else value
 
@@ -468,7 +468,7 @@ def test_who_always_loses_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     between(again, monkeypatch, *[another] * 20)
     before = {e.path for e in again._objects.storage.list("data")}
-    with pytest.raises(ConflictError, match="removed .* while it was rewritten"):
+    with pytest.raises(ConflictError, match=r"removed .* while it was rewritten"):
         again.compact()
     data = {e.path for e in again._objects.storage.list("data")}
     assert len(data - before) == 2 * compact._ATTEMPTS  # only what the others wrote
