@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Look after": {
         "expire": maintaining.expire,
         "vacuum": maintaining.vacuum,
+        "compact": maintaining.compact,
         "verify": maintaining.verify,
         "repair": maintaining.repair,
     },

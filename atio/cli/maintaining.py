@@ -1,4 +1,4 @@
-"""Commands that look after a table: ``expire``, ``vacuum``, ``verify``, ``repair``."""
+"""Commands that look after a table: ``expire``, ``vacuum``, ``compact``, ``verify``, ``repair``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from atio.cli.arguments import AsJson, DryRun, TablePath, open_table
+from atio.cli.arguments import AsJson, DryRun, Message, TablePath, names, open_table
 from atio.cli.durations import parse_age, parse_older_than
 from atio.cli.failures import NEGATIVE
 from atio.cli.output import Column, Screen, plural, print_json, size, spans
@@ -73,6 +73,59 @@ def vacuum(
         screen.line(path)
     verb = "would delete" if dry_run else "deleted"
     screen.line(f"{verb} {plural(len(result.files), 'file')}, {size(result.bytes)}")
+
+
+def compact(
+    table: TablePath,
+    *,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="SQL", help="Only files that may have rows for which it is true."),
+    ] = None,
+    target_size: Annotated[
+        int | None, typer.Option("--target-size", metavar="BYTES", help="Of the files to be made.")
+    ] = None,
+    sort_by: Annotated[
+        str | None,
+        typer.Option("--sort-by", metavar="A,-B,…", help="Sort the rows by these columns; - for descending."),
+    ] = None,
+    zorder_by: Annotated[
+        str | None,
+        typer.Option("--zorder-by", metavar="A,B,…", help="Bring rows together that are alike in these."),
+    ] = None,
+    message: Message = None,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Rewrite many small data files into few, as one version with the same rows."""
+    found = open_table(table)
+    screen = Screen()
+    result = found.compact(
+        where,
+        target_size=target_size,
+        sort_by=None if sort_by is None else _directed(names(sort_by) or [], found.schema.names),
+        zorder_by=names(zorder_by),
+        message=message,
+        dry_run=dry_run,
+        progress=screen.terminal and not json and not dry_run,
+    )
+    if json:
+        print_json({"table": found.url, **asdict(result)})
+        return
+    if not result.files:
+        screen.line("nothing to compact: no small files beside each other")
+        return
+    old = f"{plural(len(result.files), 'file')}, {plural(result.rows, 'row')}, {size(result.bytes)}"
+    if dry_run:
+        screen.line(f"would rewrite {old}")
+    else:
+        new = f"{plural(len(result.made), 'file')}, {size(result.made_bytes)}"
+        screen.line(f"version {result.version}: rewrote {old}, into {new}")
+
+
+def _directed(columns: list[str], known: list[str]) -> list[str | tuple[str, str]]:
+    """A minus means descending, unless it is part of the name."""
+    return [(c[1:], "descending") if c.startswith("-") and c not in known else c for c in columns]
 
 
 def verify(

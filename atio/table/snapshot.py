@@ -53,7 +53,7 @@ class Snapshot(Doors):
 
     @property
     def operation(self) -> str:
-        """``create``, ``append``, ``overwrite``, ``evolve``, ``restore`` or ``repair``."""
+        """``create``, ``append``, ``overwrite``, ``evolve``, ``restore``, ``compact`` or ``repair``."""
         return self._model.operation
 
     @property

@@ -108,3 +108,32 @@ def test_a_damaged_pointer(atio: Atio, path: Path) -> None:
     assert "atio repair" in run.err
     atio("repair", path)
     assert len(atio("log", path, "--json").document["versions"]) == 3
+
+
+def test_compact(atio: Atio, path: Path) -> None:
+    before = _files(path)
+    plan = atio("compact", path, "--sort-by", "-id", "--dry-run", "--json").document
+    assert _files(path) == before
+    assert plan["dry_run"] is True
+    assert (plan["version"], plan["made"]) == (None, [])
+    assert "would rewrite 1 file, 1 row," in atio("compact", path, "--sort-by", "-id", "--dry-run").out
+    table = Table.open(path)
+    assert "nothing to compact" in atio("compact", path).out
+    table.restore(2)
+    table.set_properties({"append.merge": "false"})
+    done = atio("compact", path, "--sort-by", "-id,name", "--message", "tidy", "--json").document
+    assert done["version"] == 5
+    assert table.to_arrow()["id"].to_pylist() == [4, 3, 2, 1]
+    assert table.snapshot().message == "tidy"
+    table.append(table.to_arrow())
+    assert "version 7: rewrote 2 files, 8 rows," in atio("compact", path).out
+    assert atio("log", path, "--json").document["versions"][0]["operation"] == "compact"
+    assert "version 8" in atio("compact", path, "--zorder-by", "id,name", "--where", "id > 1").out
+
+
+@pytest.mark.parametrize(
+    "extra", [["--sort-by", "nobody"], ["--target-size", "7"], ["--where", "nobody = 1"]]
+)
+def test_compact_refuses_bad_arguments(atio: Atio, path: Path, extra: list[str]) -> None:
+    atio("compact", path, *extra, code=2)
+    assert len(Table.open(path).history()) == 3
