@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,6 +21,14 @@ def frame(turn: int, number: int) -> pa.Table:
     return pa.table({"turn": [turn] * 3, "number": [number] * 3, "part": [0, 1, 2]})
 
 
+ORDER = ["turn", "number", "part"]
+
+
+def operation(number: int) -> str:
+    """What a victim does as number so-and-so."""
+    return {4: "overwrite", 2: "compact"}.get(number % 5, "append")
+
+
 def work(path: str, turn: int, *, durable: bool) -> None:
     """Write for ever; every acknowledged version is told at once."""
     table = Table.open(path, durable=durable)
@@ -27,16 +36,16 @@ def work(path: str, turn: int, *, durable: bool) -> None:
     while True:
         if number % 7 == 3:
             table.expire(timedelta(0), keep_last=4)
-        if number % 5 == 4:
-            operation = "overwrite"
+        made: Any
+        if operation(number) == "overwrite":
             made = table.overwrite(frame(turn, number))
+        elif operation(number) == "compact":
+            made = table.compact(sort_by=ORDER)
         elif number % 3 == 1:
-            operation = "append"
             made = table.append(iter([frame(turn, number).slice(0, 1), frame(turn, number).slice(1)]))
         else:
-            operation = "append"
             made = table.append(frame(turn, number))
-        os.write(1, json.dumps([made.version, operation, turn, number]).encode() + b"\n")
+        os.write(1, json.dumps([made.version, operation(number), turn, number]).encode() + b"\n")
         number += 1
 
 
@@ -44,6 +53,7 @@ def warm_up() -> None:
     """Import what is imported on first use, once for all victims."""
     table = Table(MemoryStorage())
     table.append(iter([frame(0, 0), frame(0, 1)]))
+    table.compact(sort_by=ORDER)
     table.overwrite(frame(0, 2))
     table.expire(timedelta(0))
 

@@ -71,6 +71,11 @@ class Model:
         old = self.line(version)
         self._push(now, "restore", old.columns, old.rows, len(old.rows), len(self.newest.rows), old.appends)
 
+    def compact(self, now: int, key: str | None) -> None:
+        old = self.newest
+        rows = old.rows if key is None else tuple(sorted(old.rows, key=lambda row: row[key]))
+        self._push(now, "compact", old.columns, rows, 0, 0, old.appends)
+
     def _push(
         self, now: int, operation: str, columns: tuple[str, ...], rows: tuple[Row, ...],
         added: int, removed: int, appends: int,

@@ -234,6 +234,22 @@ class TableMachine(RuleBasedStateMachine):
         self.written(found, None)
         assert found.operation == "restore"
 
+    @rule(which=HANDLES, key=st.sampled_from([None, "id"]))
+    def compact(self, which: str, key: str | None) -> None:
+        table = self.handle(which)
+        files = [file.path for file in table.snapshot().files()]
+        before = listing(self.storage)
+        planned = table.compact(sort_by=key, dry_run=True)
+        assert listing(self.storage) == before
+        done = table.compact(sort_by=key)
+        assert done.files == planned.files == tuple(files if key or len(files) > 1 else ())
+        if done.version is not None:
+            self.model.compact(self.now, key)
+            self.written(table.snapshot(done.version), None)
+            assert len(done.made) == 1
+        else:
+            assert not done.files
+
     # -- names -------------------------------------------------------------------------------
 
     @rule(which=HANDLES, name=TAGS, pick=st.integers(0, 200), move=st.booleans())
