@@ -78,8 +78,6 @@ class Compacted:
 
 def compact(committer: Committer, url: str, layout: Layout, *, dry_run: bool, progress: bool) -> Compacted:
     """See ``Table.compact``."""
-    from atio.writers.progress import Report
-
     if layout.target_size is not None:
         size = layout.target_size
         if isinstance(size, bool) or not isinstance(size, int) or size < _LEAST_TARGET:
@@ -90,9 +88,7 @@ def compact(committer: Committer, url: str, layout: Layout, *, dry_run: bool, pr
         if dry_run or not groups:
             return _result(None, groups, (), dry_run)
         try:
-            with Report(url, show=progress) as report:
-                report.expect(sum(file.rows for group in groups for file in group))
-                return job.run(groups, report.advance)
+            return _told(job, groups, url) if progress else job.run(groups, lambda _: None)
         except ContendedError:
             raise
         except (ConflictError, VersionNotFoundError):
@@ -100,6 +96,14 @@ def compact(committer: Committer, url: str, layout: Layout, *, dry_run: bool, pr
             if attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError
+
+
+def _told(job: _Job, groups: list[list[DataFile]], url: str) -> Compacted:
+    from atio.writers.progress import Report
+
+    with Report(url, show=True) as report:
+        report.expect(sum(file.rows for group in groups for file in group))
+        return job.run(groups, report.advance)
 
 
 def _result(
