@@ -171,7 +171,8 @@ class _Curve:
         """How much of the sample is not above each value, in as many steps as there are bits for."""
         import pyarrow.compute as pc
 
-        both = pa.table([pa.chunked_array([*sample.chunks, *column.chunks], sample.type)], names=["x"])
+        whole = pa.chunked_array([*sample.chunks, *column.chunks], sample.type)
+        both = pa.Table.from_arrays([whole], names=["x"])
         order = pc.sort_indices(both.combine_chunks(), sort_keys=[("x", "ascending")])
         # The sort is stable: a value comes behind its equals of the sample.
         counts = pc.cumulative_sum(pc.less(order, pa.scalar(len(sample), order.type)).cast(pa.int64()))

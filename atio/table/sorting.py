@@ -16,6 +16,7 @@ from pyarrow import types as pt
 from atio.formats import recode
 from atio.formats.plan import Plan, unified
 from atio.predicate.keep import taken
+from atio.storage.failures import translating
 
 RUN_BYTES = 128 * 2**20
 """Decoded bytes that are held and sorted at once."""
@@ -54,27 +55,36 @@ class External:
 
     def sorted(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The rows of all tables, in order, in tables of bounded size."""
-        with tempfile.TemporaryDirectory(prefix="atio-sort-") as folder:
-            runs: list[str] = []
-            held: list[pa.Table] = []
-            size = 0
-            for table in tables:
-                held.append(table)
-                size += table.nbytes
-                if size >= self._memory:
-                    runs.append(_spill(self._run(held), folder))
-                    held, size = [], 0
-            if not runs:
-                if held:
-                    yield from map(self._rows, self._run(held))
-                return
+        tables = iter(tables)
+        held, more = self._gathered(tables)
+        if not more:
             if held:
-                runs.append(_spill(self._run(held), folder))
-            del held
+                yield from map(self._rows, self._run(held))
+            return
+        with (
+            translating(tempfile.gettempdir()),
+            tempfile.TemporaryDirectory(prefix="atio-sort-") as folder,
+        ):
+            runs = [_spill(self._run(held), folder)]
+            while more:
+                held, more = self._gathered(tables)
+                if held:
+                    runs.append(_spill(self._run(held), folder))
             while len(runs) > _FAN_IN:  # Neighbours first: equal rows stay in their order.
                 groups = [runs[i : i + _FAN_IN] for i in range(0, len(runs), _FAN_IN)]
                 runs = [_spill(self._merged(group), folder) for group in groups]
             yield from map(self._rows, self._merged(runs))
+
+    def _gathered(self, tables: Iterator[pa.Table]) -> tuple[list[pa.Table], bool]:
+        """As much as may be held, and whether there may be more."""
+        held: list[pa.Table] = []
+        size = 0
+        for table in tables:
+            held.append(table)
+            size += table.nbytes
+            if size >= self._memory:
+                return held, True
+        return held, False
 
     def _rows(self, keyed: pa.Table) -> pa.Table:
         """As they were given: without the keys, which are behind the columns."""
@@ -96,8 +106,8 @@ class External:
     def _indices(self, keys: list[pa.ChunkedArray]) -> pa.Array:
         import pyarrow.compute as pc
 
-        named = pa.table(keys, names=[name for name, _ in self._order]).combine_chunks()
-        return pc.sort_indices(named, sort_keys=self._order)
+        named = pa.Table.from_arrays(keys, names=[name for name, _ in self._order])
+        return pc.sort_indices(named.combine_chunks(), sort_keys=self._order)
 
     def _merged(self, paths: list[str]) -> Iterator[pa.Table]:
         """The rows of sorted runs as one; removes them.

@@ -384,6 +384,9 @@ TABLES = {
     "append a stream": _table(_grown, _stream),
     "overwrite": _table(_grown, lambda table: table.overwrite(frame(100, 2))),
     "merge of tiny files": _table(_tiny, _append(100)),
+    "compact": _table(
+        _worn, lambda table: table.compact(), lambda table: table.compact(sort_by=[("id", "descending")])
+    ),
     "stage and commit": _table(_many_files, _staged, leaves="data/"),
     "tag, properties, restore": _table(
         _worn,

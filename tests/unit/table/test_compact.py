@@ -560,6 +560,17 @@ def test_temporary_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_room_for_temporary_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    table = filled()
+    before = listing(table._objects.storage)
+    table.compact(sort_by="x", dry_run=True)
+    monkeypatch.setattr(sorting, "RUN_BYTES", 1)
+    with pytest.raises(AtioError, match="nowhere"):
+        table.compact(sort_by="x")
+    assert listing(table._objects.storage) == before
+
+
 def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     filled().compact(progress=True)
     assert "100 of 100 rows" in capsys.readouterr().err
