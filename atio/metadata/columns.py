@@ -62,6 +62,8 @@ def _unscaled(value: Decimal | int | None, scale: int) -> int:
         return 0
     if isinstance(value, int):  # of a column that was made of integers
         return value * int(10**scale)
+    if not isinstance(value, Decimal):
+        raise TypeError(f"{value!r} is no decimal")
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or not 0 <= exponent + scale <= 76:  # as many digits as there can be
         raise ValueError(f"{value} is no decimal of scale {scale}")

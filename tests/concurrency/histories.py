@@ -244,7 +244,7 @@ def _in_the_order_of_time(made: dict[int, Event], events: list[Event]) -> None:
         assert version > acknowledged_before(event["start"]), f"out of order: {event}"
     for event in events:
         if event["op"] == "read":
-            assert event["read"] >= acknowledged_before(event["start"]), f"an old read: {event}"
+            assert event["of"] >= acknowledged_before(event["start"]), f"an old read: {event}"
         if event["op"] == "history":
             assert event["versions"][0] >= acknowledged_before(event["start"])
         if "read" in event and event["read"] in made:
