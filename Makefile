@@ -51,7 +51,7 @@ matrix: $(STAMP)  ## Print the matrix of types that come back exactly, write tha
 bench: $(STAMP)  ## Print the ratio tables, beside the peers (about 25 minutes)
 	@$(BIN)/python -m benchmarks
 
-check: lint types layers docs test torture  ## Everything CI runs
+check: lint types layers docs test  ## Everything CI runs
 
 clean:  ## Remove what the tasks made
 	rm -rf $(VENV) .venv-peers site dist build demo_table .pytest_cache .mypy_cache .ruff_cache .hypothesis

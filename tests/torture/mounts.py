@@ -10,9 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-PRIVILEGED = sys.platform == "linux" and os.geteuid() == 0
-"""Whether this process may mount."""
-
 
 def mount(device: str, target: Path, kind: str, options: str = "") -> None:
     _check(
@@ -46,6 +43,17 @@ def memory_disk(size: int, inodes: int) -> Iterator[Path]:
             unmount(root)
 
 
+def _may_mount() -> bool:
+    """Root of a container often may not."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return False
+    try:
+        with memory_disk(2**16, 16):
+            return True
+    except OSError:
+        return False
+
+
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
@@ -54,3 +62,7 @@ def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+PRIVILEGED = _may_mount()
+"""Whether this process may mount."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -34,7 +36,11 @@ def _disks() -> list[object]:
 
 @pytest.fixture(scope="module", params=_disks())
 def drive(request: pytest.FixtureRequest) -> Iterator[Disk]:
-    with disk(request.param) as made:
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(disk(request.param))
+        except (OSError, CalledProcessError) as error:
+            pytest.skip(f"no {request.param} can be made here: {error}")
         yield made
 
 
@@ -86,8 +92,9 @@ def test_some_cuts(drive: Disk, what: str) -> None:
 def test_the_attack_sees_what_is_not_synced(drive: Disk) -> None:
     """Without its syncs atio loses commits, too: or the cuts prove nothing."""
     with nursery("unsynced") as writers:
-        tally = attack(drive, writers, 4, seed=2)
-    assert tally.lost + tally.unreadable > 0, tally
+        # A slow machine may have written all there was before the cut.
+        tallies = (attack(drive, writers, 4, seed=seed) for seed in range(10))
+        assert any(tally.lost + tally.unreadable for tally in tallies)
 
 
 # -- make torture ----------------------------------------------------------------------------------
