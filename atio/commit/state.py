@@ -134,7 +134,7 @@ def _how_to_get_one(objects: Objects) -> str:
 
 def _state(objects: Objects, value: Value) -> State:
     pointer = decode_pointer(value.data)
-    if not objects.storage.capabilities.lock:
+    if objects.storage.capabilities.parallel:
         _read_together(objects, pointer)
     snapshot = objects.get(pointer.snapshot.ref, Snapshot)
     catalog = objects.get(pointer.catalog, Catalog) if pointer.catalog else NO_CATALOG

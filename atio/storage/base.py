@@ -30,12 +30,15 @@ class Capabilities(msgspec.Struct, frozen=True):
         ``exclusive`` keeps other writers out, so a commit cannot meet a conflict.
     leases
         ``lease`` tells live writers from dead ones.
+    parallel
+        Every operation waits for an answer, and many may be under way at once.
     """
 
     swap: bool
     durable: bool
     lock: bool
     leases: bool
+    parallel: bool = False
 
 
 class Value(msgspec.Struct, frozen=True):

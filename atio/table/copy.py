@@ -205,8 +205,8 @@ class _Copying:
 
 def _each(action: Callable[[T], object], items: Sequence[T], *storages: Storage, most: int = THREADS) -> None:
     """Run ``action`` on every item: several at once if one of these storages lets each wait for answers."""
-    near = all(storage.capabilities.lock for storage in storages)
-    each(action, items, 1 if near else most)
+    far = [storage for storage in storages if not storage.capabilities.lock]
+    each(action, items, most if far and all(storage.capabilities.parallel for storage in far) else 1)
 
 
 def _blocks(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:

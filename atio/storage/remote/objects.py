@@ -55,7 +55,7 @@ class ObjectStorage(Storage):
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(swap=not self._single, durable=True, lock=False, leases=False)
+        return Capabilities(swap=not self._single, durable=True, lock=False, leases=False, parallel=True)
 
     def _key(self, path: str) -> str:
         return self._prefix + _checked(path)
