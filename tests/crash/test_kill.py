@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,22 +18,16 @@ from atio import Table
 from atio.storage import LocalStorage
 from tests.crash.victim import frame, operation
 from tests.support.tables import listing, required
+from tests.support.victims import Forks
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="victims are forked")
 
 
-class Victims:
+class Victims(Forks):
     """Starts a writer, reads what it acknowledges, kills it."""
 
     def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-W", "error", str(Path(__file__).with_name("victim.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-    def _line(self) -> Any:
-        assert self._parent.stdout is not None
-        return json.loads(self._parent.stdout.readline())
+        super().__init__(Path(__file__).with_name("victim.py"))
 
     def kill_one(
         self, path: Path, turn: int, after: int, pause: float, *, durable: bool,
@@ -46,34 +37,16 @@ class Victims:
 
         ``strike`` is called right before: another way to die.
         """
-        assert self._parent.stdin is not None
-        self._parent.stdin.write(json.dumps([str(path), turn, durable]).encode() + b"\n")
-        self._parent.stdin.flush()
-        acknowledged: list[list[Any]] = []
-        pid = None
-        while pid is None or len(acknowledged) < after:
-            line = self._line()
-            if isinstance(line, dict):
-                assert "pid" in line, line
-                pid = line["pid"]
-            else:
-                acknowledged.append(line)
+        pid, acknowledged = self.start([str(path), turn, durable], after)
         time.sleep(pause)  # The moment of death is to be any: this is the attack, not a wait for luck.
         if strike is not None:
             strike()
         with suppress(ProcessLookupError):  # What struck it may have made it end by itself.
             os.kill(pid, signal.SIGKILL)
-        while isinstance(line := self._line(), list):
+        while isinstance(line := self.line(), list):
             acknowledged.append(line)
         assert line["signal"] == -signal.SIGKILL or strike is not None
         return acknowledged
-
-    def end(self) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.close()
-        self._parent.wait(timeout=10)
-        self._parent.stdout.close()
 
 
 @pytest.fixture(scope="module")

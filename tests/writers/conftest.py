@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,55 +15,31 @@ import pandas as pd
 import pytest
 
 import atio
+from tests.support.victims import Forks
 from tests.torture.mounts import PRIVILEGED, memory_disk
 
 
-class Victims:
+class Victims(Forks):
     """Starts writers, reads what they acknowledge, ends them."""
 
     def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-W", "error", str(Path(__file__).with_name("victim.py"))],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-
-    def _line(self) -> Any:
-        assert self._parent.stdout is not None
-        return json.loads(self._parent.stdout.readline())
+        super().__init__(Path(__file__).with_name("victim.py"))
 
     def end_one(
         self, path: Path, first: int, *, after: int, pause: float, how: signal.Signals, **options: Any
     ) -> list[int]:
         """Let one write ``first``, ``first + 1``, … and end it; returns the acknowledged ones."""
-        assert self._parent.stdin is not None
         request = {"path": str(path), "first": first, "count": 10_000, "options": options}
-        self._parent.stdin.write(json.dumps(request).encode() + b"\n")
-        self._parent.stdin.flush()
-        acknowledged: list[int] = []
-        pid = None
-        while pid is None or len(acknowledged) < after:
-            line = self._line()
-            if isinstance(line, dict):
-                assert "pid" in line, line
-                pid = line["pid"]
-            else:
-                acknowledged.append(line)
+        pid, acknowledged = self.start(request, after)
         time.sleep(pause)  # The moment of death is to be any: this is the attack, not a wait for luck.
         os.kill(pid, how)
-        while isinstance(line := self._line(), int):
+        while isinstance(line := self.line(), int):
             acknowledged.append(line)
             if how == signal.SIGINT and len(acknowledged) % 10 == 0:
                 os.kill(pid, how)  # Python swallows an interrupt that strikes while it collects an object
         ends = (130, -how) if how == signal.SIGINT else (-how,)  # by itself where it strikes twice
         assert line["exit"] in ends
         return acknowledged
-
-    def close(self) -> None:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
-        self._parent.stdin.close()
-        self._parent.wait(timeout=10)
-        self._parent.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +48,7 @@ def victims() -> Iterator[Victims]:
         pytest.skip("victims are forked")
     made = Victims()
     yield made
-    made.close()
+    made.end()
 
 
 def version(path: Path) -> int:
