@@ -21,11 +21,12 @@ import itertools
 import os
 import stat
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from atio.errors import AtioError, InputError, NotFoundError, OutcomeUnknownError, StorageError
 from atio.storage.base import Buffer
@@ -43,6 +44,8 @@ _PROBED = 8
 _LONGEST = 220
 """Bytes of the target's name that go into the temporary one; a name may have 255."""
 _LINK_TRIES = 1000
+_LARGE = 4 << 20
+"""Bytes of a replaced file from which on giving back its space takes long enough to do it beside."""
 _YOUNG = 3600.0
 _BUFFER = 1 << 18
 _NO_LINKS = frozenset(
@@ -157,6 +160,7 @@ class Replacement:
 
     def __enter__(self) -> Self:
         parent, name = os.path.split(self.target)
+        _Outlived.wait()
         try:
             found = _status(self.target)
             # Opened before anything happens: if this fails, nothing has.
@@ -238,15 +242,16 @@ class Replacement:
         if self._backup and found is not None:
             self._keep(found)
             folder.sync()  # The old content has its new name for good before it loses the other.
-        try:
-            _move(self.path, self.target)
-        except OSError as error:
-            self._settle(error)
-        self._new = None
-        try:
-            folder.sync()
-        except OSError as error:
-            raise _unknown(self.target, "its folder could not be synced") from error
+        with _Outlived(self.target, found):
+            try:
+                _move(self.path, self.target)
+            except OSError as error:
+                self._settle(error)
+            self._new = None
+            try:
+                folder.sync()
+            except OSError as error:
+                raise _unknown(self.target, "its folder could not be synced") from error
 
     def _settle(self, error: OSError) -> None:
         """Find out what a failed replacement did. Returns if it landed, raises otherwise.
@@ -292,6 +297,41 @@ class Replacement:
         _move(aside, self.target + BACKUP)
         # POSIX: renaming a file to another name of the same file does nothing.
         discard(aside)
+
+
+class _Outlived:
+    """Keeps a large file open while it is replaced: the last to close it pays for giving back its space.
+
+    That takes as long as the rest of the replacement, so a thread of its own does it.
+    """
+
+    _last: ClassVar[threading.Thread | None] = None
+
+    def __init__(self, path: str, status: os.stat_result | None) -> None:
+        self._fd = -1
+        if status is not None and status.st_size >= _LARGE and sys.platform != "win32":
+            with contextlib.suppress(OSError):  # without it the replacement takes longer, that is all
+                self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    @classmethod
+    def wait(cls) -> None:
+        """Wait until the space of the last one is free: on a disk that is nearly full the next needs it."""
+        if cls._last is not None:
+            cls._last.join()
+            cls._last = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            thread = threading.Thread(target=os.close, args=(self._fd,), name="atio-free")
+            try:
+                thread.start()
+            except RuntimeError:  # no thread to be had, or the interpreter is ending
+                os.close(self._fd)
+            else:
+                _Outlived._last = thread
 
 
 def _empty(file: NewFile) -> None:

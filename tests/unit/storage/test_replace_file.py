@@ -618,3 +618,21 @@ def test_threads_that_write_at_once(target: Path) -> None:
     reader.join()
     assert not torn
     assert names(target.parent) == [target.name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs a list of open descriptors")
+def test_the_space_of_a_large_file_is_free_before_the_next_is_written(tmp_path: Path) -> None:
+    """A thread gives it back; the next replacement waits for it, and a failed one keeps nothing open."""
+    target = tmp_path / "large"
+
+    def held() -> set[str]:
+        opened = {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
+        return {path for path in opened if path.startswith(str(tmp_path))}
+
+    for number in range(3):
+        replace_file(target, bytes([number]) * (5 << 20))
+        with pytest.raises(KeyError), Replacement(target) as replacement:
+            assert held() == {replacement.path, str(tmp_path)}
+            raise KeyError
+    assert not held()
+    assert target.read_bytes() == b"\2" * (5 << 20)
