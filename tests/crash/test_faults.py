@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -98,11 +99,21 @@ OPERATIONS = {
     "restore": Operation(lambda t: t.restore(2, message="back")),
     "expire": Operation(lambda t: t.expire(timedelta(0), keep_last=2), cleans_up=True),
     "expire almost all": Operation(lambda t: t.expire(timedelta(0)), cleans_up=True),
+    "compact": Operation(lambda t: t.compact()),
+    "compact in an order": Operation(
+        lambda t: t.compact(sort_by=[("id", "descending")]), lambda: many_files(12)
+    ),
+    "add a column": Operation(lambda t: t.add_column("more", pa.int64(), default=7)),
+    "reorder columns": Operation(lambda t: t.reorder_columns(["word"])),
     "vacuum": Operation(lambda t: t.vacuum(timedelta(0))),
     "read": Operation(lambda t: t.snapshot().to_arrow(), reads=True),
     "read an old version": Operation(lambda t: t.snapshot("keep").to_arrow(), reads=True),
     "read as pandas": Operation(lambda t: t.to_pandas(), reads=True),
     "read as Polars": Operation(lambda t: t.to_polars(), reads=True),
+    "query as Polars": Operation(lambda t: t.to_lazy().filter(pl.col("id") > 3).collect(), reads=True),
+    "query in SQL": Operation(lambda t: t.sql("select sum(id) from t where id > 3").to_arrow(), reads=True),
+    "count": Operation(lambda t: t.snapshot().count("id > 3"), reads=True),
+    "explain": Operation(lambda t: t.snapshot().scan(where="id > 3").explain(), reads=True),
     "read in batches": Operation(lambda t: list(t.snapshot().to_batches(["id"])), reads=True),
     "read some rows": Operation(lambda t: t.to_arrow(["word"], where="id > 3"), reads=True),
     "read as of a time": Operation(lambda t: t.snapshot(as_of=datetime(2099, 12, 31, 23, 59)), reads=True),
