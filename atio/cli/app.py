@@ -19,7 +19,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "files": reading.files,
         "diff": reading.diff,
     },
-    "Versions": {"tag": versions.tag, "untag": versions.untag, "restore": versions.restore},
+    "Versions": {
+        "tag": versions.tag,
+        "untag": versions.untag,
+        "restore": versions.restore,
+        "branch": versions.branch,
+        "merge-branch": versions.merge_branch,
+        "drop-branch": versions.drop_branch,
+    },
     "Move data": {"import": transfer.import_, "export": transfer.export, "copy": transfer.copy},
     "Look after": {
         "expire": maintaining.expire,

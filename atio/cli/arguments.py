@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from atio.table.snapshot import Snapshot
     from atio.table.table import Table
 
-TablePath = Annotated[str, typer.Argument(metavar="TABLE", help="Folder of the table.", show_default=False)]
+TablePath = Annotated[
+    str,
+    typer.Argument(
+        metavar="TABLE", help="Folder of the table; TABLE@NAME for a branch of it.", show_default=False
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would happen.")]
 Version = Annotated[
@@ -37,7 +43,11 @@ Message = Annotated[str | None, typer.Option("--message", "-m", metavar="TEXT", 
 def open_table(path: str) -> Table:
     from atio.table.table import Table
 
-    return Table.open(path)
+    folder, at, branch = path.rpartition("@")
+    # A folder's own name may have the sign.
+    if not at or not folder or not branch or "/" in branch or os.sep in branch or Table.exists(path):
+        return Table.open(path)
+    return Table.open(folder, branch=branch)
 
 
 def open_snapshot(table: Table, version: str | None, as_of: str | None) -> Snapshot:

@@ -1,4 +1,4 @@
-"""Commands about versions: ``tag``, ``untag``, ``restore``."""
+"""Commands about versions: ``tag``, ``untag``, ``restore``, and those of branches."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from atio.cli.output import Column, Screen, print_json
 from atio.errors import InputError
 
 TagName = Annotated[str, typer.Argument(metavar="NAME", help="Of the tag.")]
+BranchName = Annotated[str, typer.Argument(metavar="NAME", help="Of the branch.")]
 
 
 def tag(
@@ -32,7 +33,7 @@ def tag(
             raise InputError(
                 "no name was given for the tag", hint="atio tag TABLE NAME; atio tag TABLE lists"
             )
-        _list(found.url, found.tags, as_json=json)
+        _list(found.url, "tag", found.tags, as_json=json)
         return
     if isinstance(number_or_tag(name), int):
         raise InputError(
@@ -72,11 +73,58 @@ def restore(
         Screen().line(f"version {snapshot.version}: {snapshot.rows:,} rows again as in {version}")
 
 
-def _list(url: str, tags: dict[str, int], *, as_json: bool) -> None:
+def branch(
+    table: TablePath,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Of the branch; without it branches are listed.")
+    ] = None,
+    *,
+    version: Version = None,
+    json: AsJson = False,
+) -> None:
+    """Begin a branch at a version (the newest by default); or list the branches."""
+    found = open_table(table)
+    if name is None:
+        if version is not None:
+            raise InputError(
+                "no name was given for the branch", hint="atio branch TABLE NAME; atio branch TABLE lists"
+            )
+        _list(found.url, "branch", found.branches, as_json=json)
+        return
+    made = found.create_branch(name, None if version is None else number_or_tag(version)).version
+    if json:
+        print_json({"table": found.url, "branch": name, "version": made})
+    else:
+        Screen().line(f"branch {name} begins with version {made}; its table is {table}@{name}")
+
+
+def merge_branch(
+    table: TablePath, name: BranchName, *, message: Message = None, json: AsJson = False
+) -> None:
+    """Bring what was committed on a branch to the table; if both moved on, what was appended."""
+    found = open_table(table)
+    snapshot = found.merge_branch(name, message=message)
+    if json:
+        print_json({"table": found.url, **documents.commit(snapshot, found.tags)})
+    else:
+        Screen().line(f"version {snapshot.version}: {snapshot.rows:,} rows")
+
+
+def drop_branch(table: TablePath, name: BranchName, *, json: AsJson = False) -> None:
+    """Remove a branch; vacuum removes the files that only it needed."""
+    found = open_table(table)
+    found.drop_branch(name)
+    if json:
+        print_json({"table": found.url, "removed": name})
+    else:
+        Screen().line(f"removed branch {name}")
+
+
+def _list(url: str, kind: str, found: dict[str, int], *, as_json: bool) -> None:
     if as_json:
-        print_json({"table": url, "tags": tags})
+        print_json({"table": url, "tags" if kind == "tag" else "branches": found})
         return
     Screen().table(
-        (Column("tag", style="yellow"), Column("version", number=True, style="cyan")),
-        [(name, str(version)) for name, version in sorted(tags.items(), key=lambda pair: pair[1])],
+        (Column(kind, style="yellow"), Column("version", number=True, style="cyan")),
+        [(name, str(version)) for name, version in sorted(found.items(), key=lambda pair: pair[1])],
     )

@@ -7,11 +7,22 @@ from collections.abc import Callable
 import msgspec
 
 from atio.commit.changes import Change
-from atio.commit.state import Draft, State, put_schema
+from atio.commit.state import Draft, State, features_with, put_schema
 from atio.metadata import history
 from atio.metadata.objects import Objects
 from atio.model.base import FORMAT_VERSION, Ref, new_id
-from atio.model.pointer import NO_FEATURES, NO_HISTORY, NO_TOKENS, History, Pointer, Token, Tokens, Version
+from atio.model.pointer import (
+    NO_FEATURES,
+    NO_HISTORY,
+    NO_TOKENS,
+    Branch,
+    Catalog,
+    History,
+    Pointer,
+    Token,
+    Tokens,
+    Version,
+)
 from atio.model.snapshot import Snapshot
 from atio.schema.bound import BoundSchema
 
@@ -61,26 +72,53 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
         draft = change.apply(draft)
     assert draft.schema is not None
     schema = put_schema(objects, draft.schema)
-    if request.makes_version:
+    if draft.forward is not None:
+        snapshot, line = _forward(draft, draft.forward, identity)
+    elif request.makes_version:
         snapshot, line = _write_snapshot(draft.spilled(), schema, request, identity, now)
     else:
         assert base is not None
         snapshot, line = base.snapshot, base.pointer.snapshot
     pointer = Pointer(
         format_version=FORMAT_VERSION,
-        features=base.pointer.features if base else NO_FEATURES,
+        features=features_with(draft.catalog, base.pointer.features if base else NO_FEATURES),
         table_id=base.pointer.table_id if base else new_id(),
         commit_id=identity,
         snapshot=line,
         schema=schema.ref,
-        catalog=_catalog_ref(draft, now),
+        catalog=None,
         history=_next_history(draft, request),
         tokens=_next_tokens(draft, request),
         last_schema_id=max(draft.last_schema_id, schema.spec.id),
         last_field_id=max(draft.last_field_id, schema.largest_field_id),
         first_version=base.pointer.first_version if base else version,
     )
-    return State("", pointer, snapshot, schema, draft.catalog)
+    if base is None or base.trunk is None:
+        pointer = pointer.replace(catalog=_catalog_ref(draft, draft.catalog, now))
+        return State("", pointer, snapshot, schema, draft.catalog)
+    catalog = _grown(draft.catalog, base, pointer)
+    ref = _catalog_ref(draft, catalog, now)
+    stored = base.trunk.replace(
+        commit_id=identity,
+        catalog=ref,
+        last_schema_id=pointer.last_schema_id,
+        last_field_id=pointer.last_field_id,
+    )
+    return State("", pointer.replace(catalog=ref), snapshot, schema, catalog, base.branch, stored)
+
+
+def _grown(catalog: Catalog, base: State, pointer: Pointer) -> Catalog:
+    """The catalog after a commit on a branch, whose pointer this is."""
+    assert base.branch is not None
+    before = catalog.branch(base.branch)
+    assert before is not None
+    assert pointer.schema is not None
+    return catalog.with_branch(
+        base.branch,
+        before.replace(
+            snapshot=pointer.snapshot, schema=pointer.schema, history=pointer.history, tokens=pointer.tokens
+        ),
+    )
 
 
 def _write_snapshot(
@@ -101,20 +139,36 @@ def _write_snapshot(
         summary=draft.summary,
         changes=draft.changes,
         index=draft.index,
+        branch=base.branch if base else None,
         files=draft.files,
         manifests=draft.manifests,
     )
-    ref = draft.objects.put("metadata", snapshot.encode(), identity=identity)
-    draft.objects.remember(ref, snapshot)
-    return snapshot, Version(snapshot.version, snapshot.time, snapshot.id, ref.size, ref.hash)
+    return snapshot, _put_snapshot(draft.objects, snapshot)
 
 
-def _catalog_ref(draft: Draft, now: int) -> Ref | None:
-    if draft.base and draft.catalog is draft.base.catalog:
+def _put_snapshot(objects: Objects, snapshot: Snapshot) -> Version:
+    ref = objects.put("metadata", snapshot.encode(), identity=snapshot.id)
+    objects.remember(ref, snapshot)
+    return Version(snapshot.version, snapshot.time, snapshot.id, ref.size, ref.hash)
+
+
+def _forward(draft: Draft, branch: Branch, identity: str) -> tuple[Snapshot, Version]:
+    """The branch's newest version as one of the table's own line.
+
+    A file of its own, not the branch's: should the pointer be lost, the newest version that belongs to no
+    branch, and its ancestors, are the table.
+    """
+    found = draft.objects.get(branch.snapshot.ref, Snapshot)
+    snapshot = found.replace(id=identity, branch=None)
+    return snapshot, _put_snapshot(draft.objects, snapshot)
+
+
+def _catalog_ref(draft: Draft, catalog: Catalog, now: int) -> Ref | None:
+    if draft.base and catalog is draft.base.catalog:
         return draft.base.pointer.catalog
-    if not draft.catalog.properties and not draft.catalog.tags:
+    if not (catalog.properties or catalog.tags or catalog.branches):
         return None
-    return draft.objects.put("metadata", draft.catalog.replace(time=now).encode())
+    return draft.objects.put("metadata", catalog.replace(time=now).encode())
 
 
 def _next_history(draft: Draft, request: Request) -> History:
@@ -126,13 +180,20 @@ def _next_history(draft: Draft, request: Request) -> History:
         return history.rebuild(draft.objects, [line for line in lines if line.version in draft.retained])
     if not request.makes_version:
         return pointer.history
-    return history.push_version(draft.objects, pointer.history, pointer.snapshot)
+    found = history.push_version(draft.objects, pointer.history, pointer.snapshot)
+    if draft.forward is not None:
+        for line in history.all_versions(draft.objects, draft.forward.history):
+            if line.version > draft.forward.start:
+                found = history.push_version(draft.objects, found, line)
+    return found
 
 
 def _next_tokens(draft: Draft, request: Request) -> Tokens:
     # The newest version's token stands in its snapshot; it moves here with the next version.
     if draft.base is None:
         return NO_TOKENS
+    if draft.forward is not None:
+        return draft.forward.tokens
     tokens = draft.base.pointer.tokens
     last = draft.base.snapshot
     if request.makes_version and last.token is not None:

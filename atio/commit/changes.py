@@ -242,9 +242,8 @@ class Forget(msgspec.Struct, frozen=True):
     def apply(self, draft: Draft) -> Draft:
         base = draft.base
         assert base is not None
-        tagged = {tag.version for _, tag in draft.catalog.tags}
         found = {line.version for line in history.all_versions(draft.objects, base.pointer.history)}
-        return msgspec.structs.replace(draft, retained=frozenset(found - (self.versions - tagged)))
+        return msgspec.structs.replace(draft, retained=frozenset(found - (self.versions - base.tagged)))
 
 
 def require_version(draft: Draft, version: int) -> None:

@@ -10,7 +10,15 @@ from functools import partial
 import msgspec
 
 from atio.commit.build import Request, next_state
-from atio.commit.state import POINTER, State, decode_pointer, load_state, refuse_unknown_writes
+from atio.commit.state import (
+    NO_CATALOG,
+    POINTER,
+    State,
+    decode_pointer,
+    load_state,
+    on_branch,
+    refuse_unknown_writes,
+)
 from atio.commit.together import Joined, Turn, Understand, find_commit
 from atio.errors import (
     AtioError,
@@ -23,7 +31,7 @@ from atio.errors import (
 )
 from atio.metadata import history
 from atio.metadata.objects import Objects
-from atio.model.pointer import Pointer, Version
+from atio.model.pointer import Catalog, Pointer, Version
 from atio.model.snapshot import Snapshot
 
 
@@ -135,7 +143,7 @@ class Committer(msgspec.Struct, frozen=True):
             recorder.discard()
             raise
         try:
-            landed = self.swap(last.pointer, expected)
+            landed = self.swap(last.stored, expected, last.pointer)
         except OutcomeUnknownError:
             joined.unknown()  # What was written may be part of the table by now: it stays.
             raise
@@ -148,9 +156,12 @@ class Committer(msgspec.Struct, frozen=True):
         joined.landed()
         return Outcome(mine.snapshot)
 
-    def swap(self, pointer: Pointer, expected: str | None) -> bool:
-        """Swap the pointer, whatever becomes of the answer; False when another writer was faster."""
-        data = pointer.encode()
+    def swap(self, stored: Pointer, expected: str | None, mine: Pointer | None = None) -> bool:
+        """Swap the pointer, whatever becomes of the answer; False when another writer was faster.
+
+        ``mine`` is, for a commit on a branch, what the pointer would be if the branch were the table.
+        """
+        pointer, data = mine or stored, stored.encode()
         try:
             self.objects.storage.swap(POINTER, data, expected)
         except ConflictError:
@@ -197,6 +208,11 @@ class Committer(msgspec.Struct, frozen=True):
             return False  # Somebody else was first to make the table.
         if mine.snapshot.id != mine.commit_id:
             return None  # A commit without a version leaves no trace below later ones.
+        if self.objects.branch is not None:
+            catalog = self.objects.get(found.catalog, Catalog) if found.catalog else NO_CATALOG
+            if catalog.branch(self.objects.branch) is None:
+                return None  # It was dropped since.
+            found = on_branch(found, catalog, self.objects.branch)
         if found.snapshot.version < mine.snapshot.version:
             return False
         line: Version | None = found.snapshot

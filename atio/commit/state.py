@@ -15,7 +15,7 @@ from atio.metadata.objects import Objects
 from atio.metadata.tiers import to_merge
 from atio.model import schema as spec
 from atio.model.base import FORMAT_VERSION, Ref
-from atio.model.pointer import Catalog, Pointer, sealed, unknown
+from atio.model.pointer import Branch, Catalog, Features, Pointer, sealed, unknown
 from atio.model.snapshot import (
     NO_CHANGES,
     Changes,
@@ -40,7 +40,8 @@ _MAX_REMOVED = 1024
 _TURNS = 100
 """How often a reader starts over because others commit and expire while it reads."""
 _START = b'{"format_version":%d' % FORMAT_VERSION
-_FEATURES: frozenset[str] = frozenset()
+BRANCHES = "branches"
+_FEATURES = frozenset({BRANCHES})
 """Features of the specification that this implementation knows."""
 
 
@@ -67,17 +68,32 @@ def decode_pointer(data: bytes) -> Pointer:
 
 
 class State(msgspec.Struct, frozen=True):
-    """A committed state: the pointer, the token to swap it, and what it points to."""
+    """A committed state: the pointer, the token to swap it, and what it points to.
+
+    On a branch ``pointer`` is what it would be if the branch were the table, and ``trunk`` the stored one.
+    """
 
     token: str
     pointer: Pointer
     snapshot: Snapshot
     schema: BoundSchema
     catalog: Catalog
+    branch: str | None = None
+    trunk: Pointer | None = None
 
     @property
     def version(self) -> int:
         return self.snapshot.version
+
+    @property
+    def tagged(self) -> frozenset[int]:
+        """Versions that a tag keeps: of the table's own line."""
+        return frozenset(tag.version for _, tag in self.catalog.tags) if self.branch is None else frozenset()
+
+    @property
+    def stored(self) -> Pointer:
+        """The pointer as it is in ``current``."""
+        return self.trunk or self.pointer
 
 
 def refuse_unknown_writes(pointer: Pointer) -> None:
@@ -97,6 +113,8 @@ def load_state(objects: Objects) -> State | None:
             seen, value = value, objects.storage.load(POINTER)
             if value is not None and value.token == seen.token:
                 raise
+    if objects.branch is not None:
+        raise NotFoundError(f"there is no table here, so no branch {objects.branch!r}")
     return None
 
 
@@ -133,12 +151,54 @@ def _how_to_get_one(objects: Objects) -> str:
 
 
 def _state(objects: Objects, value: Value) -> State:
-    pointer = decode_pointer(value.data)
+    stored = pointer = decode_pointer(value.data)
     if objects.storage.capabilities.parallel:
         _read_together(objects, pointer)
-    snapshot = objects.get(pointer.snapshot.ref, Snapshot)
     catalog = objects.get(pointer.catalog, Catalog) if pointer.catalog else NO_CATALOG
-    return State(value.token, pointer, snapshot, load_schema(objects, snapshot.schema_ref), catalog)
+    if objects.branch is not None:
+        pointer = on_branch(stored, catalog, objects.branch)
+    snapshot = objects.get(pointer.snapshot.ref, Snapshot)
+    schema = load_schema(objects, snapshot.schema_ref)
+    if objects.branch is None:
+        return State(value.token, pointer, snapshot, schema, catalog)
+    return State(value.token, pointer, snapshot, schema, catalog, objects.branch, stored)
+
+
+def on_branch(stored: Pointer, catalog: Catalog, name: str) -> Pointer:
+    """What the pointer would be if the branch were the table."""
+    branch = catalog.branch(name)
+    if branch is None:
+        raise NotFoundError(f"there is no branch {name!r}", hint=catalog.described_branches())
+    return stored.replace(
+        snapshot=branch.snapshot,
+        schema=branch.schema,
+        history=branch.history,
+        tokens=branch.tokens,
+        first_version=branch.start,
+    )
+
+
+def features_with(catalog: Catalog, features: Features) -> Features:
+    """The features of a table with this catalog: who knows no branches would remove their files."""
+    others = tuple(name for name in features.write if name != BRANCHES)
+    return features.replace(write=(*others, BRANCHES) if catalog.branches else others)
+
+
+def trunk_of(objects: Objects, state: State) -> State:
+    """The state of the table's own line."""
+    if state.trunk is None:
+        return state
+    snapshot = objects.get(state.trunk.snapshot.ref, Snapshot)
+    return State(state.token, state.trunk, snapshot, load_schema(objects, snapshot.schema_ref), state.catalog)
+
+
+def every_line(state: State) -> dict[str | None, Pointer]:
+    """The stored pointer (None), and what it would be if each branch were the table."""
+    stored = state.stored
+    lines: dict[str | None, Pointer] = {None: stored}
+    for name, _ in state.catalog.branches:
+        lines[name] = on_branch(stored, state.catalog, name)
+    return lines
 
 
 def _read_together(objects: Objects, pointer: Pointer) -> None:
@@ -197,6 +257,8 @@ class Draft(msgspec.Struct, frozen=True):
     catalog: Catalog
     retained: frozenset[int] | None = None
     """Versions that stay; None for all."""
+    forward: Branch | None = None
+    """The branch whose versions the table's own line takes over."""
 
     @classmethod
     def start(cls, objects: Objects, base: State | None, version: int) -> Draft:

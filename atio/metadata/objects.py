@@ -57,10 +57,12 @@ class Objects:
     """The metadata files of one table.
 
     Files are immutable and their names unique, so what was read once stays true; small ones are kept.
+    ``branch`` names the line of versions that is read and written by way of them; None is the table's own.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, branch: str | None = None) -> None:
         self.storage = storage
+        self.branch = branch
         self._cache: OrderedDict[tuple[str, str, type], object] = OrderedDict()
         self._lock = threading.Lock()
         self._created: list[str] | None = None

@@ -95,19 +95,54 @@ class Tag(Model, frozen=True, omit_defaults=True, kw_only=True):
     message: str | None = None
 
 
+class Branch(Model, frozen=True, omit_defaults=True, kw_only=True):
+    """A line of versions of its own: what the pointer has of the table's (spec/branches.md).
+
+    Attributes
+    ----------
+    start
+        The version of the table's line that it leaves from: its own have higher numbers.
+    merged
+        Its version up to which the table's line has the rows that it added.
+    """
+
+    created: Micros
+    start: Count
+    merged: Count
+    snapshot: Version
+    schema: SchemaRef
+    history: History = NO_HISTORY
+    tokens: Tokens = NO_TOKENS
+
+
 class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
-    """``metadata/<id>.json``: what belongs to the table and to no version: properties and tags."""
+    """``metadata/<id>.json``: what belongs to the table and to no version: properties, tags and branches."""
 
     kind: Literal["catalog"]
     time: Micros
     properties: dict[str, str] = {}
     tags: tuple[tuple[str, Tag], ...] = ()
+    branches: tuple[tuple[str, Branch], ...] = ()
 
     def __post_init__(self) -> None:
         self.freeze("properties")
 
     def tag(self, name: str) -> Tag | None:
         return next((tag for known, tag in self.tags if known == name), None)
+
+    def branch(self, name: str) -> Branch | None:
+        return next((branch for known, branch in self.branches if known == name), None)
+
+    def with_branch(self, name: str, branch: Branch | None) -> Self:
+        """The catalog with a branch as it is now; None: without it."""
+        others = {known: one for known, one in self.branches if known != name}
+        kept = others if branch is None else {**others, name: branch}
+        return self.replace(branches=tuple(sorted(kept.items())))
+
+    def described_branches(self) -> str:
+        """The branches there are, for messages."""
+        names = [name for name, _ in self.branches]
+        return f"branches are {', '.join(names[:10])}" if names else "the table has no branches"
 
     def described(self) -> str:
         """The tags there are, for messages."""

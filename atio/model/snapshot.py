@@ -136,7 +136,10 @@ class FrameIndex(Model, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Snapshot(Model, frozen=True, omit_defaults=True, kw_only=True):
-    """One version: immutable, complete, and linked to its parent by hash."""
+    """One version: immutable, complete, and linked to its parent by hash.
+
+    ``branch`` is the one that it was committed on, None for the table's own line.
+    """
 
     version: Count
     id: Id
@@ -149,6 +152,7 @@ class Snapshot(Model, frozen=True, omit_defaults=True, kw_only=True):
     summary: Summary
     changes: Changes = NO_CHANGES
     index: FrameIndex | None = None
+    branch: str | None = None
     files: tuple[DataFile, ...] = ()
     manifests: tuple[ManifestRef, ...] = ()
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from atio.commit.loop import Committer
-from atio.commit.state import POINTER, State, consistently, refuse_unknown_writes
+from atio.commit.state import POINTER, State, consistently, every_line, features_with, refuse_unknown_writes
 from atio.errors import DamagedError, ExistsError, NotFoundError, StorageError
 from atio.metadata import history
 from atio.metadata.objects import Objects, missing
@@ -18,7 +18,7 @@ from atio.model.snapshot import Snapshot
 from atio.storage.base import Storage
 from atio.storage.parallel import THREADS, each
 from atio.table.datafiles import checked_blocks, verify_file
-from atio.table.lookup import find, versions
+from atio.table.lookup import all_lines, find
 from atio.table.reach import Reach, pointer_refs
 
 T = TypeVar("T")
@@ -56,8 +56,11 @@ def _chosen(
     if version is None and as_of is None:
         return None
     wanted = find(objects, state, version, as_of)
-    lines = (history.find(objects, state.pointer.history, wanted.version), state.pointer.snapshot)
-    return next(line for line in lines if line is not None and line.id == wanted.id)
+    for pointer in every_line(state).values():
+        for line in (history.find(objects, pointer.history, wanted.version), pointer.snapshot):
+            if line is not None and line.id == wanted.id:
+                return line
+    raise AssertionError
 
 
 def _refuse_a_table(target: Storage) -> None:
@@ -87,18 +90,20 @@ class _Copying:
     def bring(self, state: State, only: Version | None) -> Pointer:
         """Copy the files of a state, or of one version of it; returns the pointer to them."""
         if only is None:
-            self._bring_all(versions(self._source, state), pointer_refs(state.pointer))
-            return state.pointer
+            self._bring_all(all_lines(self._source, state), pointer_refs(state))
+            return state.stored
         self._bring_all([only], [])
         return self._only(state, only)
 
     def _only(self, state: State, line: Version) -> Pointer:
         """The pointer of a table that has this version, of this number, and no other."""
         old = state.catalog
-        tags = tuple((name, tag) for name, tag in old.tags if tag.version == line.version)
-        catalog = old.replace(tags=tags)
+        own = () if state.branch else old.tags
+        tags = tuple((name, tag) for name, tag in own if tag.version == line.version)
+        catalog = old.replace(tags=tags, branches=())
         is_empty = not catalog.properties and not tags
         return state.pointer.replace(
+            features=features_with(catalog, state.pointer.features),
             table_id=new_id(),
             commit_id=new_id(),
             snapshot=line,

@@ -11,7 +11,7 @@ from atio.commit.loop import Committer
 from atio.commit.state import State, consistently, refuse_unknown_writes
 from atio.errors import InputError, StorageError
 from atio.metadata.objects import Objects
-from atio.table.lookup import micros, versions
+from atio.table.lookup import micros, other_lines, versions
 from atio.table.reach import Reach, pointer_files
 
 DEFAULT_AGE = timedelta(days=7)
@@ -84,7 +84,10 @@ def _left(
         lines = [line for line in lines if line.version not in forget]
     reach = Reach(objects)
     reach.add(lines)
-    kept = set(reach.sizes) if dry_run else {*reach.sizes, *pointer_files(state.pointer)}
+    reach.add(other_lines(objects, state))
+    kept = {*reach.sizes, *pointer_files(state)}
+    if dry_run:  # The index of this line will be written anew.
+        kept -= {piece.ref.path for piece in state.pointer.history.pieces}
     return forget - {line.version for line in lines}, kept
 
 
@@ -103,7 +106,5 @@ def _moment(older_than: timedelta | datetime | None, now: int) -> int:
 
 def _to_forget(objects: Objects, state: State, moment: int, keep_last: int) -> frozenset[int]:
     lines = versions(objects, state)
-    tagged = {tag.version for _, tag in state.catalog.tags}
-    return frozenset(
-        line.version for line in lines[:-keep_last] if line.time <= moment and line.version not in tagged
-    )
+    old = {line.version for line in lines[:-keep_last] if line.time <= moment}
+    return frozenset(old - state.tagged)

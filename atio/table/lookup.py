@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from atio.commit.state import State
+from atio.commit.state import State, every_line, trunk_of
 from atio.errors import InputError, VersionNotFoundError
 from atio.metadata import history
 from atio.metadata.objects import Objects
-from atio.model.pointer import Version
+from atio.model.pointer import Branch, Pointer, Version
 from atio.model.snapshot import Snapshot
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,13 +33,20 @@ def find(objects: Objects, state: State, version: int | str | None, as_of: datet
         tag = state.catalog.tag(version)
         if tag is None:
             raise VersionNotFoundError(f"there is no tag {version!r}", hint=state.catalog.described())
-        version = tag.version
+        # Tags name versions of the table's own line.
+        state, version = trunk_of(objects, state), tag.version
     if isinstance(version, bool) or not isinstance(version, int):
         raise InputError(f"a version is a number or a tag, not {version!r}")
     found = retained(objects, state, version)
     if found is not None:
         return found
     newest = state.version
+    if state.branch is not None and version < state.pointer.first_version:
+        raise VersionNotFoundError(
+            f"version {version} is older than the branch",
+            version=version,
+            hint="open the table without branch= to read it",
+        )
     if state.pointer.first_version <= version < newest:
         lines = history.all_versions(objects, state.pointer.history)
         kept = _shortened(spans([*(line.version for line in lines), newest]))
@@ -88,7 +95,27 @@ def _at(objects: Objects, state: State, as_of: datetime) -> Snapshot:
 
 def versions(objects: Objects, state: State) -> list[Version]:
     """All retained versions, oldest first."""
-    return [*history.all_versions(objects, state.pointer.history), state.pointer.snapshot]
+    return line_of(objects, state.pointer)
+
+
+def all_lines(objects: Objects, state: State) -> list[Version]:
+    """All retained versions of the table and of its branches."""
+    return _united(objects, every_line(state).values())
+
+
+def other_lines(objects: Objects, state: State) -> list[Version]:
+    """All retained versions of the other branches, and of the table if this is a branch."""
+    return _united(objects, (p for name, p in every_line(state).items() if name != state.branch))
+
+
+def _united(objects: Objects, pointers: Iterable[Pointer]) -> list[Version]:
+    found = (line for pointer in pointers for line in line_of(objects, pointer))
+    return list({line.id: line for line in found}.values())
+
+
+def line_of(objects: Objects, pointer: Pointer | Branch) -> list[Version]:
+    """The versions that a pointer or a branch names, oldest first."""
+    return [*history.all_versions(objects, pointer.history), pointer.snapshot]
 
 
 def newest_first(objects: Objects, state: State, limit: int | None) -> Iterator[Snapshot]:

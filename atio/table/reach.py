@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from atio.commit.state import POINTER, State
+from atio.commit.state import POINTER, State, every_line
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.base import Ref
-from atio.model.pointer import Pointer, Version
+from atio.model.pointer import Version
 from atio.model.snapshot import DataFile, Snapshot
-from atio.table.lookup import versions
+from atio.table.lookup import all_lines
 
 
 class Reach:
@@ -50,19 +50,20 @@ class Reach:
         self.hashes[file.path] = file.hash
 
 
-def pointer_refs(pointer: Pointer) -> list[Ref]:
-    """What the pointer itself refers to, apart from versions."""
-    pieces = (*pointer.history.pieces, *pointer.tokens.pieces)
-    return [*(piece.ref for piece in pieces), *([pointer.catalog] if pointer.catalog else [])]
+def pointer_refs(state: State) -> list[Ref]:
+    """What the pointer and its branches refer to, apart from versions."""
+    pieces = [p for line in every_line(state).values() for p in (*line.history.pieces, *line.tokens.pieces)]
+    refs = {piece.ref.path: piece.ref for piece in pieces}
+    return [*refs.values(), *([state.stored.catalog] if state.stored.catalog else [])]
 
 
-def pointer_files(pointer: Pointer) -> dict[str, int]:
-    """Path and size of what the pointer itself refers to, apart from versions."""
-    return {ref.path: ref.size for ref in pointer_refs(pointer)}
+def pointer_files(state: State) -> dict[str, int]:
+    """Path and size of what the pointer and its branches refer to, apart from versions."""
+    return {ref.path: ref.size for ref in pointer_refs(state)}
 
 
 def needed(objects: Objects, state: State) -> set[str]:
-    """Every file that a retained version, or the pointer, needs."""
+    """Every file that a retained version, of the table or a branch, or the pointer needs."""
     reach = Reach(objects)
-    reach.add(versions(objects, state))
-    return {POINTER, *reach.sizes, *pointer_files(state.pointer)}
+    reach.add(all_lines(objects, state))
+    return {POINTER, *reach.sizes, *pointer_files(state)}

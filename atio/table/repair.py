@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from atio.commit.loop import Committer
-from atio.commit.state import POINTER, decode_pointer, refuse_unknown_writes
+from atio.commit.state import NO_CATALOG, POINTER, decode_pointer, features_with, refuse_unknown_writes
 from atio.errors import AtioError, DamagedError, NotFoundError, RetryError
 from atio.metadata import history
 from atio.metadata.objects import Objects, digest
@@ -117,9 +117,16 @@ class _Found:
         by_version: dict[int, list[tuple[Version, Snapshot]]] = {}
         for line, snapshot in self._snapshot_files():
             by_version.setdefault(line.version, []).append((line, snapshot))
+        # What was committed on a branch is the table's only where a version of the table descends from it.
+        on_no_branch = {n: [c for c in found if c[1].branch is None] for n, found in by_version.items()}
+        newest = max((number for number, found in on_no_branch.items() if found), default=None)
         parent: Parent | None = None
         for number in sorted(by_version, reverse=True):
             candidates = by_version[number]
+            if newest is not None and (parent is None or parent.version != number):
+                candidates = on_no_branch[number]
+                if not candidates:
+                    continue
             if parent is not None and parent.version == number:
                 # The next version says which file its parent is; another one's commit never landed.
                 candidates = [c for c in candidates if (c[0].id, c[0].hash) == (parent.id, parent.hash)]
@@ -157,13 +164,15 @@ class _Found:
         older = [known for known in intact if known != line]
         schemas = [s for _, data in self._files("schemas") if (s := _schema(data))]
         old = self._old
+        catalog = self._catalog()
+        known = self._objects.get(catalog, Catalog) if catalog else NO_CATALOG
         return Pointer(
             format_version=FORMAT_VERSION,
-            features=old.features if old else NO_FEATURES,
+            features=features_with(known, old.features if old else NO_FEATURES),
             table_id=old.table_id if old else new_id(),
             commit_id=new_id(),
             snapshot=line,
-            catalog=self._catalog(),
+            catalog=catalog,
             history=history.rebuild(self._objects, older),
             tokens=self._tokens(
                 [*older, *([] if content in (line, *older) else [content])], up_to=content.version

@@ -58,10 +58,11 @@ class Table(Doors):
         self,
         storage: Storage,
         *,
+        branch: str | None = None,
         retry: RetryPolicy | None = None,
         clock: Callable[[], int] = system_clock,
     ) -> None:
-        self._objects = Objects(storage)
+        self._objects = Objects(storage, branch)
         self._retry = retry
         self._clock = clock
 
@@ -72,6 +73,7 @@ class Table(Doors):
         cls,
         location: Location,
         *,
+        branch: str | None = None,
         durable: bool = True,
         storage_options: Mapping[str, object] | None = None,
     ) -> Table:
@@ -81,13 +83,16 @@ class Table(Doors):
 
         Parameters
         ----------
+        branch
+            Read and write this branch of the table, as if it were the table: see :meth:`create_branch`.
         durable
             Sync every file before a write returns. False trades that for speed: a power cut may
             then lose acknowledged versions or damage the table; a killed process may not.
         storage_options
             For buckets (``s3://``, ``gs://``, ``az://``) and other URLs: as fsspec's file systems take them.
         """
-        return cls(open_storage(location, durable=durable, storage_options=storage_options))
+        found = open_storage(location, durable=durable, storage_options=storage_options)
+        return cls(found, branch=branch)
 
     @classmethod
     def create(
@@ -323,13 +328,12 @@ class Table(Doors):
         from atio.model.pointer import Tag
         from atio.table.writing import check_words
 
-        if not isinstance(name, str) or not name.strip() or name != name.strip() or len(name) > 200:
-            raise InputError(
-                f"{name!r} cannot be a tag", hint="use 1 to 200 characters, no space at the ends"
-            )
-        if name.isdecimal():
-            raise InputError(f"tag {name!r} looks like a version", hint=f"call it 'v{name}', for example")
         with self._located():
+            if self.branch is not None:
+                raise InputError(
+                    "tags name versions of the table itself, not of a branch", hint="merge the branch first"
+                )
+            _check_name("tag", name)
             check_words(message=message, tag=name)
             wanted = self._find(version).version
             made = Tag(version=wanted, created=self._clock(), message=message)
@@ -341,6 +345,66 @@ class Table(Doors):
 
         with self._located():
             self._writer.amend("untag", DropTag(name))
+
+    # -- branches ----------------------------------------------------------------------------
+
+    @property
+    def branch(self) -> str | None:
+        """The branch that this handle reads and writes; None: the table's own line."""
+        return self._objects.branch
+
+    @property
+    def branches(self) -> dict[str, int]:
+        """The newest version of each branch."""
+        with self._located():
+            return {name: branch.snapshot.version for name, branch in self._state().catalog.branches}
+
+    def create_branch(self, name: str, version: int | str | None = None) -> Table:
+        """Begin a line of versions of its own at a version, the newest by default, and return a handle on it.
+
+        What is committed on the branch is not seen by readers of the table, and the other way round, until
+        :meth:`merge_branch`. Its versions go on from the number of the one that it began with. No data is
+        copied: they share files, and each line keeps what it needs. Properties and tags are the table's.
+
+        Raises
+        ------
+        ExistsError
+            There is a branch of that name.
+        """
+        from atio.table import branches
+        from atio.table.writing import check_words
+
+        with self._located():
+            _check_name("branch", name)
+            check_words(branch=name)
+            branches.create(self._writer.committer, name, version)
+        return Table(self._objects.storage, branch=name, retry=self._retry, clock=self._clock)
+
+    def merge_branch(self, name: str, *, message: str | None = None) -> Snapshot:
+        """Bring what was committed on a branch to the table; returns the table's newest version.
+
+        If the table is still at the version that the branch began with (or was last forwarded to), its own
+        line takes over the versions of the branch. Else what the branch appended is appended, as one version;
+        the branch must have done nothing else. Merging again adds only what is new. The branch stays.
+
+        Raises
+        ------
+        ConflictError
+            Both lines moved on, and the branch did more than append.
+        """
+        from atio.table import branches
+        from atio.table.writing import check_words
+
+        with self._located():
+            check_words(message=message)
+            return self._snapshot(branches.merge(self._writer.committer, name, message))
+
+    def drop_branch(self, name: str) -> None:
+        """Remove a branch; :meth:`vacuum` removes the files that only it needed."""
+        from atio.table import branches
+
+        with self._located():
+            branches.drop(self._writer.committer, name)
 
     def restore(self, version: int | str, *, message: str | None = None) -> Snapshot:
         """Make an older version's rows and columns the newest version. Nothing is copied."""
@@ -467,6 +531,11 @@ class Table(Doors):
         from atio.table.repair import repair
 
         with self._located():
+            if self.branch is not None:
+                raise InputError(
+                    "only the table itself can be repaired, not a branch",
+                    hint="open the table without branch=; a damaged branch can be dropped",
+                )
             return repair(self._writer.committer, dry_run=dry_run)
 
     def copy_to(
@@ -665,10 +734,18 @@ class Table(Doors):
         if state is None:
             return f"<Table {self.url}: not created yet>"
         rows, columns = state.snapshot.summary.rows, len(state.schema.arrow.names)
-        return f"<Table {self.url}: version {state.version}, {rows:,} rows × {columns} columns>"
+        line = f", branch {self.branch}" if self.branch else ""
+        return f"<Table {self.url}{line}: version {state.version}, {rows:,} rows × {columns} columns>"
 
     def _repr_html_(self) -> str:
         from html import escape
 
         state = load_state(self._objects)
         return escape(repr(self)) if state is None else self._snapshot(state.snapshot)._repr_html_()
+
+
+def _check_name(kind: str, name: object) -> None:
+    if not isinstance(name, str) or not name.strip() or name != name.strip() or len(name) > 200:
+        raise InputError(f"{name!r} cannot be a {kind}", hint="use 1 to 200 characters, no space at the ends")
+    if name.isdecimal():
+        raise InputError(f"{kind} {name!r} looks like a version", hint=f"call it 'v{name}', for example")

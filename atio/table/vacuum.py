@@ -11,7 +11,7 @@ from atio.commit.state import State, consistently, refuse_unknown_writes
 from atio.errors import InputError
 from atio.metadata.objects import Objects
 from atio.storage.base import Entry
-from atio.table.lookup import versions
+from atio.table.lookup import all_lines
 from atio.table.reach import Reach, needed, pointer_files
 
 # Only names that atio gives: a user's own file in the folder is nobody's orphan.
@@ -64,9 +64,10 @@ def _still_unneeded(objects: Objects, then: State, suspects: list[Entry]) -> lis
     def added(now: State) -> set[str]:
         if now.token == then.token:
             return set()
+        known = {line.id for line in all_lines(objects, then)}
         reach = Reach(objects)
-        reach.add(line for line in versions(objects, now) if line.version > then.version)
-        return {*reach.sizes, *pointer_files(now.pointer)}
+        reach.add(line for line in all_lines(objects, now) if line.id not in known)
+        return {*reach.sizes, *pointer_files(now)}
 
     kept = consistently(objects, added)
     return [e for e in suspects if e.path not in kept]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from atio.commit.state import POINTER, decode_pointer, load_schema, pointer_token
+from atio.commit.state import POINTER, decode_pointer, load_schema, on_branch, pointer_token
 from atio.errors import AccessError, AtioError, NotFoundError, RetryError
 from atio.metadata import manifests
 from atio.metadata.objects import Objects, missing
@@ -66,7 +66,7 @@ def _verified(objects: Objects, *, deep: bool) -> tuple[Report, str]:
     except AtioError as error:
         check.note(POINTER, error, ())
     else:
-        lines = check.pointer(pointer)
+        lines = [*check.pointer(pointer), *check.branches(pointer)]
     check.files += 1
     check.bytes += len(value.data)
     for line in lines:
@@ -111,6 +111,13 @@ class Check:
         if pointer.catalog is not None:
             self._get(pointer.catalog, Catalog, ())
         return [*lines, *pointer.history.tail, pointer.snapshot]
+
+    def branches(self, pointer: Pointer) -> list[Version]:
+        """Check what the pointer's branches refer to; returns the versions that can be found."""
+        catalog = self._get(pointer.catalog, Catalog, ()) if pointer.catalog else None
+        names = [name for name, _ in catalog.branches] if catalog else []
+        views = (on_branch(pointer, catalog, name).replace(catalog=None) for name in names if catalog)
+        return [line for view in views for line in self.pointer(view)]
 
     def version(self, line: Version, *, rows_only: bool = False) -> bool:
         """Check all that one version needs; ``rows_only``: to read its rows, not what it added to them."""

@@ -57,7 +57,9 @@ class Writer:
 
     def __init__(self, objects: Objects, retry: RetryPolicy | None, clock: Callable[[], int]) -> None:
         self._objects = objects
-        self.committer = Committer(objects, retry or RetryPolicy(), clock, understand)
+        # What others ask for while they wait is for the table's own line.
+        sharing = understand if objects.branch is None else None
+        self.committer = Committer(objects, retry or RetryPolicy(), clock, sharing)
 
     # -- rows --------------------------------------------------------------------------------
 
@@ -140,7 +142,8 @@ class Writer:
             chosen = state.catalog.properties if state else {}
             merge = properties.file_options(chosen) if properties.merges(chosen) else None
             changes = append_changes(staged, merge)
-            if not (others or intent.token or intent.expected_version is not None):
+            alone = others or intent.token or intent.expected_version is not None
+            if not alone and self._objects.branch is None:
                 shared = partial(share, first, intent.message, merge)
         return Request(
             "overwrite" if intent.overwrite else "append",

@@ -22,9 +22,9 @@ def opened(path: str) -> Table:
     return Table.open(path, durable=False)
 
 
-def append(path: str, who: int, count: int) -> list[list[int]]:
+def append(path: str, who: int, count: int, branch: str | None = None) -> list[list[int]]:
     """Append ``count`` times two rows; returns [version, sequence number] of each."""
-    table = opened(path)
+    table = Table.open(path, branch=branch, durable=False)
     made = []
     for number in range(count):
         found = table.append(pa.table({"who": [who, who], "number": [number, number], "half": [0, 1]}))
@@ -196,11 +196,22 @@ def compact_for_long(path: str, stop: str, who: int) -> list[int]:
     return [done, lost]
 
 
+def merge_for_long(path: str, stop: str, branches: list[str]) -> int:
+    """Merge branches in turn: how often."""
+    table, turns = opened(path), 0
+    for turn in _until(stop):
+        name = branches[turn % len(branches)]
+        table.merge_branch(name)
+        turns += 1
+    return turns
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
         append, first_append, create, categories, promotions, increment, tokens, history, expire_for_long,
         vacuum_for_long, tag_for_long, restore_for_long, read_for_long, compact_for_long,
+        merge_for_long,
     )
 }  # fmt: skip
 

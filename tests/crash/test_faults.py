@@ -65,6 +65,26 @@ def damaged() -> MemoryStorage:
     return storage
 
 
+def branched() -> MemoryStorage:
+    """A table with a branch of a version of its own."""
+    storage = grown()
+    table = opened(storage, FAR - 10**8)
+    table.create_branch("trial").append(frame(200))
+    return storage
+
+
+def parted() -> MemoryStorage:
+    """The same; the table has moved on, too."""
+    storage = branched()
+    opened(storage, FAR - 10**8).append(frame(300))
+    return storage
+
+
+def trial(table: Table) -> Table:
+    """The branch, seen through the same storage."""
+    return Table(table._objects.storage, branch="trial", retry=table._retry, clock=table._clock)
+
+
 @dataclass(frozen=True)
 class Operation:
     run: Callable[[Table], object]
@@ -105,6 +125,12 @@ OPERATIONS = {
     ),
     "add a column": Operation(lambda t: t.add_column("more", pa.int64(), default=7)),
     "reorder columns": Operation(lambda t: t.reorder_columns(["word"])),
+    "create a branch": Operation(lambda t: t.create_branch("trial", 4)),
+    "append on a branch": Operation(lambda t: trial(t).append(frame(400)), branched),
+    "expire a branch": Operation(lambda t: trial(t).expire(timedelta(0)), branched, cleans_up=True),
+    "forward to a branch": Operation(lambda t: t.merge_branch("trial"), branched),
+    "merge a branch": Operation(lambda t: t.merge_branch("trial"), parted),
+    "drop a branch": Operation(lambda t: t.drop_branch("trial"), branched),
     "vacuum": Operation(lambda t: t.vacuum(timedelta(0))),
     "read": Operation(lambda t: t.snapshot().to_arrow(), reads=True),
     "read an old version": Operation(lambda t: t.snapshot("keep").to_arrow(), reads=True),
@@ -112,6 +138,7 @@ OPERATIONS = {
     "read as Polars": Operation(lambda t: t.to_polars(), reads=True),
     "query as Polars": Operation(lambda t: t.to_lazy().filter(pl.col("id") > 3).collect(), reads=True),
     "query in SQL": Operation(lambda t: t.sql("select sum(id) from t where id > 3").to_arrow(), reads=True),
+    "read a branch": Operation(lambda t: trial(t).to_arrow(), branched, reads=True),
     "count": Operation(lambda t: t.snapshot().count("id > 3"), reads=True),
     "explain": Operation(lambda t: t.snapshot().scan(where="id > 3").explain(), reads=True),
     "read in batches": Operation(lambda t: list(t.snapshot().to_batches(["id"])), reads=True),

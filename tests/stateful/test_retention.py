@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
@@ -68,6 +69,21 @@ class Stream:
         assert not self._thread.is_alive()
 
 
+@dataclass
+class Line:
+    """A branch: its retained versions, and what it appended since it was merged."""
+
+    start: int
+    rows: dict[int, list[int]]
+    fresh: list[int] = field(default_factory=list)
+    is_whole: bool = True
+    """Whether every version since it was merged is retained."""
+
+    @property
+    def newest(self) -> int:
+        return max(self.rows)
+
+
 class RetentionMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -81,10 +97,12 @@ class RetentionMachine(RuleBasedStateMachine):
         self.streams: list[tuple[Stream, set[str]]] = []
         self.staged: list[tuple[Any, list[int], set[str]]] = []
         self.readers: list[tuple[Any, int]] = []
+        self.branches: dict[str, Line] = {}
 
-    def table(self) -> Table:
+    def table(self, branch: str | None = None) -> Table:
         """By a handle that knows nothing: as another process would have."""
-        return Table(LocalStorage(self.folder / "t", durable=False), clock=lambda: self.now)
+        storage = LocalStorage(self.folder / "t", durable=False)
+        return Table(storage, branch=branch, clock=lambda: self.now)
 
     def teardown(self) -> None:
         for stream, _ in self.streams:
@@ -131,6 +149,13 @@ class RetentionMachine(RuleBasedStateMachine):
         version = self.retained[pick % len(self.retained)]
         self.made(self.table().restore(version).version, self.rows[version])
 
+    @rule(ordered=st.booleans())
+    def compact(self, ordered: bool) -> None:
+        version = self.table().compact(sort_by="n" if ordered else None).version
+        if version is not None:
+            rows = self.rows[self.newest]
+            self.made(version, sorted(rows) if ordered else rows)
+
     @precondition(lambda self: len(self.streams) < 3)
     @rule(count=st.integers(1, 3))
     def begin_a_stream(self, count: int) -> None:
@@ -168,6 +193,75 @@ class RetentionMachine(RuleBasedStateMachine):
         with pytest.raises(ConflictError):
             self.table().commit(staged)
         assert self.table().version == self.newest
+
+    # -- branches ------------------------------------------------------------------------------
+
+    def picked(self, pick: int) -> tuple[str, Line]:
+        return sorted(self.branches.items())[pick % len(self.branches)]
+
+    @precondition(lambda self: len(self.branches) < 3)
+    @rule(pick=PICK)
+    def create_a_branch(self, pick: int) -> None:
+        version = self.retained[pick % len(self.retained)]
+        self.serial += 1
+        self.table().create_branch(f"b{self.serial}", version)
+        self.branches[f"b{self.serial}"] = Line(version, {version: self.rows[version]})
+
+    @precondition(lambda self: self.branches)
+    @rule(pick=PICK, many=st.integers(1, 9))
+    def append_on_a_branch(self, pick: int, many: int) -> None:
+        name, line = self.picked(pick)
+        for _ in range(many):
+            numbers = self.new(1)
+            self.now += 1_000_000
+            version = self.table(name).append(frame(*numbers)).version
+            assert version == line.newest + 1
+            line.rows[version] = line.rows[line.newest] + numbers
+            line.fresh += numbers
+
+    @precondition(lambda self: self.branches)
+    @rule(pick=PICK, keep_last=st.integers(1, 6))
+    def expire_a_branch(self, pick: int, keep_last: int) -> None:
+        name, line = self.picked(pick)
+        gone = sorted(line.rows)[:-keep_last]
+        before, needed = listing(self.storage), required(self.storage)
+        done = self.table(name).expire(timedelta(0), keep_last)
+        assert done.versions == tuple(gone)
+        removed = before - listing(self.storage)
+        assert removed == set(done.files)
+        # The catalog, which has the branches, is written anew: the one before is a vacuum's.
+        assert len(needed - required(self.storage) - removed) == bool(gone)
+        line.is_whole = line.is_whole and len(line.rows) - len(gone) >= len(line.fresh)
+        for version in gone:
+            del line.rows[version]
+
+    @precondition(lambda self: self.branches)
+    @rule(pick=PICK)
+    def merge_a_branch(self, pick: int) -> None:
+        name, line = self.picked(pick)
+        if line.fresh and self.newest != line.start and not line.is_whole:
+            with pytest.raises(ConflictError, match="expired"):
+                self.table().merge_branch(name)
+            return
+        self.now += 1_000_000
+        version = self.table().merge_branch(name).version
+        if line.fresh and self.newest == line.start:
+            assert version == line.newest
+            expired = set(range(line.start + 1, version)) - set(line.rows)
+            self.rows |= {n: line.rows.get(n, []) for n in range(line.start + 1, version + 1)}
+            self.gone |= expired
+            line.start = version
+        elif line.fresh:
+            self.made(version, self.rows[self.newest] + line.fresh)
+        assert version == self.newest
+        line.fresh, line.is_whole = [], True
+
+    @precondition(lambda self: self.branches)
+    @rule(pick=PICK)
+    def drop_a_branch(self, pick: int) -> None:
+        name, _ = self.picked(pick)
+        del self.branches[name]
+        self.table().drop_branch(name)
 
     # -- readers and names ---------------------------------------------------------------------
 
@@ -240,6 +334,11 @@ class RetentionMachine(RuleBasedStateMachine):
         picked = {self.newest, self.retained[self.serial % len(self.retained)], *self.tagged.values()}
         for version in picked:
             assert table.snapshot(version).to_arrow()["n"].to_pylist() == self.rows[version]
+        for name, line in self.branches.items():
+            branch = self.table(name)
+            assert [s.version for s in branch.history()] == sorted(line.rows, reverse=True)
+            for version in (min(line.rows), line.newest):
+                assert branch.snapshot(version).to_arrow()["n"].to_pylist() == line.rows[version]
 
 
 class TestRetention(RetentionMachine.TestCase):

@@ -40,7 +40,12 @@ def content(storage: Storage) -> dict[str, Any] | None:
         return None
     table = Table(storage)
     return {
-        "versions": {s.version: (s.operation, s.message, _token(s.token), rows(s)) for s in table.history()},
+        "versions": _versions(table),
         "tags": table.tags,
         "properties": table.properties,
+        "branches": {name: _versions(Table(storage, branch=name)) for name in table.branches},
     }
+
+
+def _versions(table: Table) -> dict[int, Any]:
+    return {s.version: (s.operation, s.message, _token(s.token), rows(s)) for s in table.history()}

@@ -48,3 +48,24 @@ def test_restore(atio: Atio, path: Path) -> None:
     assert Table.open(path).to_arrow().column_names == ["id", "name"]
     assert "version 5" in atio("restore", path, 3).out
     atio("restore", path, 99, code=3)
+
+
+def test_branches(atio: Atio, path: Path) -> None:
+    assert atio("branch", path, "--json").document == {"table": str(path), "branches": {}}
+    assert f"{path}@trial" in atio("branch", path, "trial", "-v", "v1.0").out
+    trial = f"{path}@trial"
+    assert atio("restore", trial, 1, "--json").document["version"] == 2
+    assert [line.split() for line in atio("branch", path).lines[1:]] == [["trial", "2"]]
+    assert atio("show", trial, "--json").document["version"] == 2
+    assert "restore" in atio("merge-branch", path, "trial", code=4).err
+    atio("drop-branch", path, "trial")
+    assert "'trial'" in atio("show", trial, code=3).err
+    atio("branch", path, "-v", 1, code=2)
+    atio("branch", path, "next")
+    assert atio("merge-branch", path, "next", "--json").document["version"] == 3
+    assert "removed" in atio("drop-branch", path, "next", "--json").document
+
+
+def test_a_folder_whose_name_has_the_sign(atio: Atio, tmp_path: Path) -> None:
+    Table.open(tmp_path / "a@b").append({"n": [1]})
+    assert atio("show", tmp_path / "a@b", "--json").document["rows"] == 1
