@@ -46,6 +46,8 @@ def vacuum(committer: Committer, older_than: timedelta, *, dry_run: bool) -> Vac
     suspects = [e for e in found if e.path not in kept and e.modified <= oldest and _OURS.fullmatch(e.path)]
     running = tuple(objects.storage.live_leases())
     suspects = [e for e in suspects if not _of_live_writer(e, running)]
+    for _ in objects.storage.received():
+        pass  # as with leases: looking at them removes those of dead writers
     if suspects:
         # No writer commits while the lock is held, so what is an orphan now is one for good.
         with objects.storage.exclusive():

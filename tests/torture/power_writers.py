@@ -146,13 +146,13 @@ def main(name: str) -> None:
         task, folder = json.loads(line)
         child = os.fork()
         if child == 0:
+            tell(answers, {"pid": os.getpid()})  # before it says anything else
             try:
                 work(subject, task, Path(folder), answers)
             except BaseException:
                 tell(answers, {"error": traceback.format_exc()})
             finally:
                 os._exit(1)
-        tell(answers, {"pid": child})
         _, status = os.waitpid(child, 0)
         tell(answers, {"end": os.waitstatus_to_exitcode(status)})
 

@@ -202,7 +202,9 @@ def test_a_wait_that_is_too_long_for_what_was_taken_is_unknown(table: Table) -> 
     check(table)
 
 
-def test_requests_of_the_dead_are_not_carried_out(table: Table) -> None:
+@pytest.mark.parametrize("writing", [True, False], ids=["by a commit", "by a vacuum"])
+def test_requests_of_the_dead_are_removed(table: Table, *, writing: bool) -> None:
+    folder = Path(path_of(table)) / "requests"
     code = (
         "import sys, os, pyarrow as pa\n"
         "from atio import Table\n"
@@ -213,9 +215,13 @@ def test_requests_of_the_dead_are_not_carried_out(table: Table) -> None:
     with storage_of(table).exclusive():
         died = subprocess.run([sys.executable, "-c", code, path_of(table)], check=False)
         assert died.returncode == -9
-        assert len(list((Path(path_of(table)) / "requests").iterdir())) == 1
-        table.append(rows(9))
-    check(table, 9)
+        assert len(list(folder.iterdir())) == 1
+        if writing:
+            table.append(rows(9))
+    if not writing:
+        table.vacuum()
+    assert not list(folder.iterdir())
+    check(table, *([9] if writing else []))
 
 
 @pytest.mark.parametrize(
