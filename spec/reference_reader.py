@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import struct
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def load_pointer(root: Path) -> Json:
     if rest != xxhash.xxh3_64_hexdigest(line).encode() + b"\n":
         raise DamagedError("current is not what was written")
     pointer: Json = json.loads(line)
-    if unknown := pointer.get("features", {}).get("read"):
+    if unknown := set(pointer.get("features", {}).get("read", [])) - {"deletion-vectors"}:
         raise NotImplementedError(f"features {unknown}")
     return pointer
 
@@ -70,7 +71,7 @@ def live_files(root: Path, snapshot: Json) -> list[Json]:
         manifest = pq.ParquetFile(io.BytesIO(checked(root, ref)))
         if manifest.metadata.num_rows != ref["entries"]:
             raise DamagedError(f"{ref['path']} has other entries")
-        entries = manifest.read(["path", "size", "hash", "rows", "format", "schema_id"]).to_pylist()
+        entries = manifest.read().to_pylist()
         found += [entry for i, entry in enumerate(entries) if i not in ref.get("removed", [])]
     return [*found, *snapshot.get("files", [])]
 
@@ -95,7 +96,39 @@ def read_file(root: Path, file: Json, source: Json, target: Json) -> pa.Table:
         if pa.types.is_dictionary(kind) and field["type"].get("values") is not None:
             column = categorical(column, kind, field["type"]["values"])
         columns.append(column if column.type == kind else column.cast(kind))
-    return pa.Table.from_arrays(columns, schema=schema)
+    table = pa.Table.from_arrays(columns, schema=schema)
+    deleted = deleted_rows(root, file)
+    return table.take([i for i in range(file["rows"]) if i not in deleted]) if deleted else table
+
+
+def deleted_rows(root: Path, file: Json) -> set[int]:
+    """Return the positions in a file's deletion vector (data.md)."""
+    found = file.get("deleted") or {
+        name[8:]: member for name, member in file.items() if name.startswith("deleted_")
+    }
+    if not found.get("path"):
+        return set()
+    data = checked(root, found)[found["offset"] : found["offset"] + found["length"]]
+    cookie, many = struct.unpack_from("<HH", data)
+    count, at = (many + 1, 4) if cookie == 12347 else (struct.unpack_from("<I", data, 4)[0], 8)
+    runs = data[at : at + (count + 7) // 8] if cookie == 12347 else b""
+    keys = struct.unpack_from(f"<{2 * count}H", data, at + len(runs))
+    at += len(runs) + 4 * count + (0 if runs and count < 4 else 4 * count)
+    places: set[int] = set()
+    for i, (key, less) in enumerate(zip(keys[::2], keys[1::2], strict=True)):
+        if runs and runs[i // 8] >> i % 8 & 1:
+            (size,) = struct.unpack_from("<H", data, at)
+            pairs = struct.iter_unpack("<HH", data[at + 2 : at + 2 + 4 * size])
+            held, at = [n for start, more in pairs for n in range(start, start + more + 1)], at + 2 + 4 * size
+        elif less < 4096:
+            held, at = list(struct.unpack_from(f"<{less + 1}H", data, at)), at + 2 * (less + 1)
+        else:
+            bits, at = data[at : at + 8192], at + 8192
+            held = [n for n in range(65536) if bits[n // 8] >> n % 8 & 1]
+        places.update(key * 65536 + n for n in held)
+    if at != len(data) or len(places) != found["count"] or max(places) >= file["rows"]:
+        raise DamagedError(f"the deletion vector of {file['path']} is not valid")
+    return places
 
 
 def categorical(column: Any, kind: pa.DataType, values: list[Any]) -> pa.ChunkedArray:

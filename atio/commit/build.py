@@ -12,7 +12,6 @@ from atio.metadata import history
 from atio.metadata.objects import Objects
 from atio.model.base import FORMAT_VERSION, Ref, new_id
 from atio.model.pointer import (
-    NO_FEATURES,
     NO_HISTORY,
     NO_TOKENS,
     Branch,
@@ -81,7 +80,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
         snapshot, line = base.snapshot, base.pointer.snapshot
     pointer = Pointer(
         format_version=FORMAT_VERSION,
-        features=features_with(draft.catalog, base.pointer.features if base else NO_FEATURES),
+        features=features_with(draft.catalog, draft.features),
         table_id=base.pointer.table_id if base else new_id(),
         commit_id=identity,
         snapshot=line,
@@ -100,6 +99,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
     ref = _catalog_ref(draft, catalog, now)
     stored = base.trunk.replace(
         commit_id=identity,
+        features=pointer.features,
         catalog=ref,
         last_schema_id=pointer.last_schema_id,
         last_field_id=pointer.last_field_id,

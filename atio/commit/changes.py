@@ -66,7 +66,7 @@ class AddFiles(msgspec.Struct, frozen=True):
             schema, older = _merged_schema(draft, self)
         identity = identity or schema.spec.id
         rows = sum(file.rows for file in self.files)
-        added = tuple(f.replace(added=draft.version, schema_id=identity) for f in self.files)
+        added = tuple(f.replace(added=draft.version, schema_id=identity, deleted=None) for f in self.files)
         before = draft.summary
         return msgspec.structs.replace(
             draft,

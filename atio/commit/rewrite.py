@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
-from atio.commit.state import INLINE, Draft
+from atio.commit.entries import replaced
+from atio.commit.state import Draft
 from atio.errors import ConflictError
-from atio.metadata import manifests
-from atio.model.snapshot import DataFile, ManifestRef
+from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """The rows of ``old`` (paths, in row order) are in ``new``, which take the place of the first."""
+    """The rows of ``old`` (as read, in row order) are in ``new``, which take the place of the first."""
 
-    old: tuple[str, ...]
+    old: tuple[DataFile, ...]
     new: tuple[DataFile, ...]
 
 
@@ -33,53 +31,13 @@ class Rewrite(msgspec.Struct, frozen=True):
 
     def apply(self, draft: Draft) -> Draft:
         identity = self._schema_id(draft)
-        made = {
-            one.old[0]: tuple(f.replace(added=draft.version, schema_id=identity) for f in one.new)
-            for one in self.replacements
-        }
-        gone = frozenset(path for one in self.replacements for path in one.old)
-        places: dict[str, int] = {}
-        old: list[DataFile] = []
-        # What is to be a manifest again is written last: it may be short enough for the snapshot.
-        kept: list[ManifestRef | list[DataFile]] = []
-        start = 0
-
-        def replaced(entries: Sequence[DataFile]) -> list[DataFile]:
-            result: list[DataFile] = []
-            for place, entry in enumerate(entries, start):
-                if entry.path not in gone:
-                    result.append(entry)
-                    continue
-                places[entry.path] = place
-                old.append(entry)
-                result += made.get(entry.path, ())
-            return result
-
-        for ref in draft.manifests:
-            entries = manifests.live(draft.objects, ref)
-            before = len(old)
-            found = replaced(entries)
-            kept.append(found if len(old) > before else ref)
-            start += len(entries)
-        files = replaced(draft.files)
-        self._check(places)
-        while kept:
-            last = kept[-1]
-            if len(files) + (len(last) if isinstance(last, list) else last.live) > INLINE:
-                break
-            files[:0] = last if isinstance(last, list) else manifests.live(draft.objects, last)
-            kept.pop()
-        written = (draft.write_manifest(tuple(one)) if isinstance(one, list) else one for one in kept if one)
-        new = [file for files in made.values() for file in files]
-        return msgspec.structs.replace(
-            draft,
-            files=tuple(files),
-            manifests=tuple(written),
-            summary=draft.summary.replace(
-                bytes=draft.summary.bytes + sum(f.size for f in new) - sum(f.size for f in old),
-                files=draft.summary.files + len(new) - len(old),
-            ),
-        )
+        made: dict[str, tuple[DataFile, ...]] = {}
+        for one in self.replacements:
+            made.update({file.path: () for file in one.old})
+            made[one.old[0].path] = tuple(f.replace(added=draft.version, schema_id=identity) for f in one.new)
+        result, found = replaced(draft, made)
+        self._check({entry.path: (place, entry) for place, entry in found})
+        return result
 
     def _schema_id(self, draft: Draft) -> int:
         current = draft.schema
@@ -90,10 +48,18 @@ class Rewrite(msgspec.Struct, frozen=True):
             return current.spec.id
         raise ConflictError("another commit changed the columns of files that were rewritten")
 
-    def _check(self, places: dict[str, int]) -> None:
+    def _check(self, found: dict[str, tuple[int, DataFile]]) -> None:
         for one in self.replacements:
-            for before, path in zip((None, *one.old), one.old, strict=False):
-                if path not in places:
+            before = None
+            for file in one.old:
+                path = file.path
+                if path not in found:
                     raise ConflictError(f"another commit removed {path} while it was rewritten", file=path)
-                if self.in_order and before is not None and places[path] != places[before] + 1:
+                place, entry = found[path]
+                if entry.deleted != file.deleted:
+                    raise ConflictError(
+                        f"another commit deleted rows of {path} while it was rewritten", file=path
+                    )
+                if self.in_order and before is not None and place != before + 1:
                     raise ConflictError(f"another commit put rows before those of {path}", file=path)
+                before = place

@@ -15,7 +15,7 @@ from atio.metadata.objects import Objects
 from atio.metadata.tiers import to_merge
 from atio.model import schema as spec
 from atio.model.base import FORMAT_VERSION, Ref
-from atio.model.pointer import Branch, Catalog, Features, Pointer, sealed, unknown
+from atio.model.pointer import NO_FEATURES, Branch, Catalog, Features, Pointer, sealed, unknown
 from atio.model.snapshot import (
     NO_CHANGES,
     Changes,
@@ -40,8 +40,8 @@ _MAX_REMOVED = 1024
 _TURNS = 100
 """How often a reader starts over because others commit and expire while it reads."""
 _START = b'{"format_version":%d' % FORMAT_VERSION
-BRANCHES = "branches"
-_FEATURES = frozenset({BRANCHES})
+BRANCHES, VECTORS = "branches", "deletion-vectors"
+_FEATURES = frozenset({BRANCHES, VECTORS})
 """Features of the specification that this implementation knows."""
 
 
@@ -259,6 +259,7 @@ class Draft(msgspec.Struct, frozen=True):
     """Versions that stay; None for all."""
     forward: Branch | None = None
     """The branch whose versions the table's own line takes over."""
+    features: Features = NO_FEATURES
 
     @classmethod
     def start(cls, objects: Objects, base: State | None, version: int) -> Draft:
@@ -267,7 +268,7 @@ class Draft(msgspec.Struct, frozen=True):
         s = base.snapshot
         return cls(
             objects, base, version, base.schema, s.schemas[1:], s.files, s.manifests, s.index, s.summary,
-            NO_CHANGES, base.catalog,
+            NO_CHANGES, base.catalog, features=base.pointer.features,
         )  # fmt: skip
 
     @property
@@ -320,7 +321,7 @@ class Draft(msgspec.Struct, frozen=True):
         return [
             ref.replace(
                 removed=tuple(sorted(places)),
-                rows=ref.rows - sum(e.rows for e in lost),
+                rows=ref.rows - sum(e.live for e in lost),
                 bytes=ref.bytes - sum(e.size for e in lost),
             )
         ]

@@ -11,7 +11,7 @@ import pyarrow as pa
 from atio.errors import DamagedError
 from atio.metadata.columns import column
 from atio.metadata.objects import Objects
-from atio.model.snapshot import DataFile, Footer, ManifestRef
+from atio.model.snapshot import DataFile, Deleted, Footer, ManifestRef
 from atio.schema import scalars
 
 _FIXED = pa.schema(
@@ -28,6 +28,18 @@ _FIXED = pa.schema(
         pa.field("footer_hash", pa.string()),
     ]
 )
+_DELETED = pa.schema(
+    [
+        pa.field("deleted_path", pa.string()),
+        pa.field("deleted_size", pa.int64()),
+        pa.field("deleted_hash", pa.string()),
+        pa.field("deleted_offset", pa.int64()),
+        pa.field("deleted_length", pa.int64()),
+        pa.field("deleted_count", pa.int64()),
+    ]
+)
+"""There only if an entry has deleted rows."""
+_KINDS = {field.name: field.type for field in (*_FIXED, *_DELETED)}
 _LEAST = 10
 """Bytes that an entry takes however well it is compressed: its random name alone is 96 bits."""
 _SUFFIXES = (".lower", ".upper", ".nulls", ".nans")
@@ -41,7 +53,7 @@ def write(objects: Objects, entries: Sequence[DataFile], types: dict[int, pa.Dat
         size=ref.size,
         hash=ref.hash,
         entries=len(entries),
-        rows=sum(e.rows for e in entries),
+        rows=sum(e.live for e in entries),
         bytes=sum(e.size for e in entries),
         first_added=min(e.added for e in entries),
         last_added=max(e.added for e in entries),
@@ -89,6 +101,11 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         "footer_hash": [e.footer.hash if e.footer else None for e in entries],
     }
     fields = list(_FIXED)
+    if any(e.deleted for e in entries):
+        fields += _DELETED
+        for name in _DELETED.names:
+            member = name.removeprefix("deleted_")
+            columns[name] = [getattr(e.deleted, member) if e.deleted else None for e in entries]
     arrays = [column(columns[field.name], field.type) for field in fields]
     stats: dict[int, dict[int, tuple[Any, ...]]] = {}
     for place, entry in enumerate(entries):
@@ -120,7 +137,7 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
 
 
 def _checked(name: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
-    kind = _FIXED.field(name).type
+    kind = _KINDS[name]
     found = found.cast(kind)
     if pa.types.is_integer(kind) and len(found):
         import pyarrow.compute as pc
@@ -172,17 +189,18 @@ class Entries:
                 table = self._file.read(wanted, use_threads=False)
                 for name in wanted:
                     found = table.column(name)
-                    self._columns[name] = _checked(name, found) if name in _FIXED.names else found
+                    self._columns[name] = _checked(name, found) if name in _KINDS else found
 
     def files(self, places: Sequence[int] | None = None) -> tuple[DataFile, ...]:
         """The entries at these places, or all, with all that is known of them."""
-        statistics = [n for n in self._file.schema_arrow.names if n not in _FIXED.names]
-        self._load([*_FIXED.names, *statistics])
+        statistics = [n for n in self._file.schema_arrow.names if n not in _KINDS]
+        vectors = [name for name in _DELETED.names if name in self._names]
+        self._load([*_FIXED.names, *vectors, *statistics])
         columns = {**self._columns}
         if places is not None:
             indices = column(places, pa.int64())
             columns = {name: found.take(indices) for name, found in columns.items()}
-        fixed = {name: columns[name].to_pylist() for name in _FIXED.names}
+        fixed = {name: columns[name].to_pylist() for name in (*_FIXED.names, *vectors)}
         stats: list[list[tuple[Any, ...]]] = [[] for _ in fixed["path"]]
         for identity in (int(n.removesuffix(".nulls")) for n in statistics if n.endswith(".nulls")):
             names = [name for suffix in _SUFFIXES if (name := f"{identity}{suffix}") in columns]
@@ -190,6 +208,7 @@ class Entries:
                 if any(value is not None for value in values):
                     lower, upper, *counts = values
                     stats[place].append((identity, scalars.encode(lower), scalars.encode(upper), *counts))
+        deleted = _vectors([fixed[name] for name in vectors], len(fixed["path"]))
         plain = [n for n in _FIXED.names if not n.startswith("footer")]
         footers = zip(fixed["footer_size"], fixed["footer_hash"], strict=True)
         return tuple(
@@ -197,9 +216,23 @@ class Entries:
                 **{name: fixed[name][place] for name in plain},
                 footer=None if size is None else Footer(size=size, hash=checksum),
                 stats=tuple(stats[place]),
+                deleted=deleted[place],
             )
             for place, (size, checksum) in enumerate(footers)
         )
+
+
+def _vectors(columns: list[list[Any]], count: int) -> list[Deleted | None]:
+    if not columns:
+        return [None] * count
+    if len(columns) != len(_DELETED):
+        raise ValueError("a column of deletion vectors is missing")
+    names = [name.removeprefix("deleted_") for name in _DELETED.names]
+    rows = (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+    try:
+        return [None if row["path"] is None else Deleted(**row) for row in rows]
+    except TypeError as error:
+        raise ValueError(f"a deletion vector is incomplete: {error}") from error
 
 
 def decode(data: bytes) -> tuple[DataFile, ...]:

@@ -23,6 +23,19 @@ class Footer(Model, frozen=True, omit_defaults=True, kw_only=True):
     hash: Hash
 
 
+class Deleted(Ref, frozen=True, omit_defaults=True, kw_only=True):
+    """The deleted rows of a data file: a range of a file of deletion vectors, and how many they are."""
+
+    offset: Count
+    length: Count
+    count: Count
+
+    def __post_init__(self) -> None:
+        _check_kind(self.path, "data/")
+        if self.offset + self.length > self.size:
+            raise ValueError(f"a deletion vector is beyond the {self.size} bytes of {self.path}")
+
+
 class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     """A data file and what is known of its rows without opening it.
 
@@ -36,6 +49,8 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
         Written only where it differs from the table's ``format`` property default, Parquet.
     schema_id
         The schema it was written with.
+    deleted
+        Rows of the file that are no rows of the table any more. ``rows`` and ``stats`` count them.
     """
 
     path: str
@@ -48,9 +63,17 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     schema_id: Count = 1
     footer: Footer | None = None
     stats: tuple[ColumnStatistics, ...] = ()
+    deleted: Deleted | None = None
 
     def __post_init__(self) -> None:
         _check_kind(self.path, "data/")
+        if self.deleted is not None and not 0 < self.deleted.count < self.rows:
+            raise ValueError(f"{self.deleted.count} of {self.rows} rows of {self.path} are deleted")
+
+    @property
+    def live(self) -> int:
+        """Rows that are not deleted."""
+        return self.rows if self.deleted is None else self.rows - self.deleted.count
 
 
 class ManifestRef(Ref, frozen=True, omit_defaults=True, kw_only=True):
@@ -91,6 +114,8 @@ class Changes(Model, frozen=True, omit_defaults=True, kw_only=True):
         Paths of files whose rows are gone.
     replaced
         All files of the parent are gone (they are not listed in ``removed``).
+    deleted
+        Rows that are gone of files that stay.
     merged
         Files this version added and merged away at once: they hold the rows it added.
     restored
@@ -99,6 +124,7 @@ class Changes(Model, frozen=True, omit_defaults=True, kw_only=True):
 
     removed: tuple[str, ...] = ()
     replaced: bool = False
+    deleted: Count = 0
     merged: tuple[DataFile, ...] = ()
     restored: Count | None = None
 

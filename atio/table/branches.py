@@ -107,7 +107,7 @@ def _appended(objects: Objects, name: str, snapshot: Snapshot) -> Iterator[DataF
     changes = snapshot.changes
     if snapshot.operation in _MOVES_ROWS:
         return
-    if changes.removed or changes.replaced or changes.restored is not None:
+    if changes.removed or changes.replaced or changes.deleted or changes.restored is not None:
         raise _diverged(name, snapshot.version, f"did more than append ({snapshot.operation})")
     yield from changes.merged
     for file in live_files(objects, snapshot):

@@ -102,7 +102,7 @@ def _told(job: _Job, groups: list[list[DataFile]], url: str) -> Compacted:
     from atio.writers.progress import Report
 
     with Report(url, show=True) as report:
-        report.expect(sum(file.rows for group in groups for file in group))
+        report.expect(sum(file.live for group in groups for file in group))
         return job.run(groups, report.advance)
 
 
@@ -113,7 +113,7 @@ def _result(
     return Compacted(
         version=version,
         files=tuple(file.path for file in old),
-        rows=sum(file.rows for file in old),
+        rows=sum(file.live for file in old),
         bytes=sum(file.size for file in old),
         made=tuple(file.path for file in made),
         made_bytes=sum(file.size for file in made),
@@ -176,12 +176,17 @@ class _Job:
         target = self._options.target_bytes
         runs: list[list[DataFile]] = [[]]
         for file in files:
-            if file.path in chosen and file.size < target * 3 // 4:
+            if file.path in chosen and (file.deleted or file.size < target * 3 // 4):
                 runs[-1].append(file)
             else:
                 runs.append([])
-        # Rewriting must leave fewer files, so that repeating it comes to an end.
-        return [run for run in runs if -(-sum(file.size for file in run) // target) < len(run) > 1]
+        # Rewriting must leave fewer files, or no deleted rows, so that repeating it comes to an end.
+        return [
+            run
+            for run in runs
+            if any(file.deleted for file in run)
+            or -(-sum(file.size for file in run) // target) < len(run) > 1
+        ]
 
     # -- their rows ----------------------------------------------------------------------------
 
@@ -198,7 +203,7 @@ class _Job:
                     self._rewrite(group, writer, advance)
                     level = 1 + max(file.level for file in group)
                     new = tuple(file.replace(level=level) for file in writer.files[start:])
-                    replacements.append(Replacement(tuple(file.path for file in group), new))
+                    replacements.append(Replacement(tuple(group), new))
             made = [file for one in replacements for file in one.new]
             try:
                 version = self._commit(replacements, made)
@@ -230,7 +235,7 @@ class _Job:
         from atio.table.sorting import RUN_BYTES, External
 
         keys = order.keys(
-            self._schema, sum(file.rows for file in group), lambda: self._read(group, order.columns)
+            self._schema, sum(file.live for file in group), lambda: self._read(group, order.columns)
         )
         memory = min(RUN_BYTES, self._options.target_bytes)
         return External(self._scan.schema.remove_metadata(), keys, order.key_directions, memory).sorted(

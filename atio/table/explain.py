@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from atio.metadata import vectors
+from atio.model.snapshot import DataFile
 from atio.predicate import may_match
 from atio.table.datafiles import open_parts
 from atio.table.planning import GroupStatistics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from atio.table.scan import Scan
 
 
@@ -60,7 +64,7 @@ def explain(scan: Scan) -> Explanation:
         files += 1
         size += file.size
         if not file.size:
-            rows += file.rows
+            rows += file.live
             continue
         source = scan.source(file)
         with open_parts(scan.objects.storage, file, source.arrow) as parts:
@@ -69,7 +73,7 @@ def explain(scan: Scan) -> Explanation:
                 needed = may_match(scan.condition, GroupStatistics(parts, source, scan.bound)).to_pylist()
             kept += sum(needed)
             skipped += len(needed) - sum(needed)
-            rows += sum(count for count, is_needed in zip(parts.rows, needed, strict=True) if is_needed)
+            rows += _live(scan, file, parts.rows, needed)
     return Explanation(
         where=None if scan.condition is None else repr(scan.condition),
         columns=(*names, *tested),
@@ -82,3 +86,14 @@ def explain(scan: Scan) -> Explanation:
         bytes=size,
         bytes_skipped=total.bytes - size,
     )
+
+
+def _live(scan: Scan, file: DataFile, counts: Sequence[int], needed: Sequence[bool]) -> int:
+    """Rows of the row groups that are needed, without deleted ones."""
+    vector = vectors.load(scan.objects, file)
+    total = start = 0
+    for count, is_needed in zip(counts, needed, strict=True):
+        if is_needed:
+            total += count if vector is None else vector.alive(start, count).true_count
+        start += count
+    return total

@@ -11,12 +11,14 @@ import pyarrow as pa
 
 from atio.formats.base import Parts
 from atio.formats.plan import rows_only
+from atio.metadata import vectors
+from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile
 from atio.predicate import Bound, all_match, may_match
 from atio.predicate.keep import kept
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
-from atio.storage.base import Storage
+from atio.table.alive import picked
 from atio.table.datafiles import open_parts
 from atio.table.planning import GroupStatistics
 
@@ -30,8 +32,8 @@ class Matching:
         The columns of the version that is read; ``names`` are those of the result.
     """
 
-    def __init__(self, storage: Storage, target: BoundSchema, names: Sequence[str], condition: Bound) -> None:
-        self._storage = storage
+    def __init__(self, objects: Objects, target: BoundSchema, names: Sequence[str], condition: Bound) -> None:
+        self._objects = objects
         self._target = target
         self._names = list(names)
         self._condition = condition
@@ -42,7 +44,8 @@ class Matching:
         self, file: DataFile, source: BoundSchema, *, whole: bool, threads: bool
     ) -> Iterator[pa.Table]:
         """The matching rows of a file: in one table if ``whole``, else a table a row group."""
-        with open_parts(self._storage, file, source.arrow) as parts:
+        vector = vectors.load(self._objects, file)
+        with open_parts(self._objects.storage, file, source.arrow) as parts:
             statistics = GroupStatistics(parts, source, self._target)
             may = may_match(self._condition, statistics).to_pylist()
             sure = all_match(self._condition, statistics).to_pylist()
@@ -51,17 +54,26 @@ class Matching:
             for run in runs:
                 if run:
                     every = all(sure[group] for group in run)
-                    found = self._read(parts, source, run, every=every, threads=threads)
+                    alive = None if vector is None else _alive(vector, parts, run)
+                    found = self._read(parts, source, run, alive, every=every, threads=threads)
                     if found is not None:
                         yield found
 
     def _read(
-        self, parts: Parts, source: BoundSchema, groups: list[int], *, every: bool, threads: bool
+        self,
+        parts: Parts,
+        source: BoundSchema,
+        groups: list[int],
+        alive: pa.BooleanArray | None,
+        *,
+        every: bool,
+        threads: bool,
     ) -> pa.Table | None:
         if every:
-            return self._columns(parts, source, self._names, groups, threads=threads)
+            found = self._columns(parts, source, self._names, groups, threads=threads)
+            return found if alive is None else picked(found, alive)
         tested = self._columns(parts, source, self._tested, groups, threads=threads)
-        mask = self._mask(tested)
+        mask = self._mask(tested, alive)
         if not self._names:
             return rows_only(mask.true_count)
         if self._others:
@@ -86,13 +98,40 @@ class Matching:
             found = rows_only(sum(parts.rows[group] for group in groups))
         return reader(source, self._target, names)(found)
 
-    def _mask(self, table: pa.Table) -> pa.BooleanArray:
+    def hits(self, file: DataFile, source: BoundSchema) -> pa.BooleanArray | None:
+        """Which rows of a file match, by position, deleted ones left out; None if none does."""
+        vector = vectors.load(self._objects, file)
+        with open_parts(self._objects.storage, file, source.arrow) as parts:
+            statistics = GroupStatistics(parts, source, self._target)
+            may = may_match(self._condition, statistics).to_pylist()
+            sure = all_match(self._condition, statistics).to_pylist()
+            found = []
+            for group, start, rows in _spans(parts, range(len(parts.rows))):
+                alive = None if vector is None else vector.alive(start, rows)
+                if not may[group]:
+                    found.append(pa.repeat(False, rows))
+                elif sure[group]:
+                    found.append(pa.repeat(True, rows) if alive is None else alive)
+                else:
+                    tested = self._columns(parts, source, self._tested, [group], threads=True)
+                    found.append(self._mask(tested, alive))
+        mask = found[0] if len(found) == 1 else pa.concat_arrays(found)
+        return mask if mask.true_count else None
+
+    def _mask(self, table: pa.Table, alive: pa.BooleanArray | None) -> pa.BooleanArray:
         import pyarrow.compute as pc
 
         mask = self._condition.evaluate(table)
         if isinstance(mask, pa.ChunkedArray):
             mask = mask.combine_chunks()
-        return pc.fill_null(mask, False)  # unknown is not true
+        mask = pc.fill_null(mask, False)  # unknown is not true
+        return mask if alive is None else pc.and_(mask, alive)
+
+
+def _alive(vector: vectors.Vector, parts: Parts, groups: Sequence[int]) -> pa.BooleanArray:
+    wanted = set(groups)
+    spans = _spans(parts, range(len(parts.rows)))
+    return pa.concat_arrays([vector.alive(start, rows) for group, start, rows in spans if group in wanted])
 
 
 def _spans(parts: Parts, groups: Sequence[int]) -> Iterator[tuple[int, int, int]]:

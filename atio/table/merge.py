@@ -14,6 +14,7 @@ from atio.errors import DamagedError
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
+from atio.table.alive import living
 from atio.table.datafiles import FileOptions, FileSetWriter, decode_file, read_file
 
 FANOUT = 8
@@ -63,7 +64,7 @@ class MergeTiny(msgspec.Struct, frozen=True):
             found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)
         else:
             found = decode_file(pa.py_buffer(kept), file, source.arrow, columns, threads=False)
-        return reader(source, schema, names)(found)
+        return living(draft.objects, file, reader(source, schema, names)(found))
 
 
 def _written(table: pa.Table, schema: BoundSchema) -> pa.Table:

@@ -44,6 +44,8 @@ class Reach:
         for file in files:
             if file.size:
                 self._add(file)
+            if file.deleted is not None:
+                self._add(file.deleted)
 
     def _add(self, file: Ref | DataFile) -> None:
         self.sizes[file.path] = file.size

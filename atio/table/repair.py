@@ -7,13 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from atio.commit.loop import Committer
-from atio.commit.state import NO_CATALOG, POINTER, decode_pointer, features_with, refuse_unknown_writes
+from atio.commit.state import (
+    NO_CATALOG,
+    POINTER,
+    VECTORS,
+    decode_pointer,
+    features_with,
+    refuse_unknown_writes,
+)
 from atio.errors import AtioError, DamagedError, NotFoundError, RetryError
 from atio.metadata import history
 from atio.metadata.objects import Objects, digest
 from atio.model import schema as spec
 from atio.model.base import FORMAT_VERSION, Ref, new_id
-from atio.model.pointer import NO_FEATURES, Catalog, Pointer, Token, Tokens, Version
+from atio.model.pointer import NO_FEATURES, Catalog, Features, Pointer, Token, Tokens, Version
 from atio.model.snapshot import Parent, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.storage.base import Value
@@ -168,7 +175,7 @@ class _Found:
         known = self._objects.get(catalog, Catalog) if catalog else NO_CATALOG
         return Pointer(
             format_version=FORMAT_VERSION,
-            features=features_with(known, old.features if old else NO_FEATURES),
+            features=features_with(known, old.features if old else self._features()),
             table_id=old.table_id if old else new_id(),
             commit_id=new_id(),
             snapshot=line,
@@ -194,10 +201,16 @@ class _Found:
             parent=content.parent,
             message=f"version {content.version} again: later ones are damaged",
             token=None,
-            changes=snapshot.changes.replace(removed=(), merged=(), replaced=True, restored=content.version),
+            changes=snapshot.changes.replace(removed=(), deleted=0, merged=(), replaced=True, restored=content.version),
         )
         ref = self._objects.put("metadata", again.encode(), identity=identity)
         return Version(version, again.time, identity, ref.size, ref.hash)
+
+    def _features(self) -> Features:
+        """Those that what is left may need."""
+        if any(entry.path.endswith(".dv") for entry in self._objects.storage.list("data")):
+            return Features(read=(VECTORS,), write=(VECTORS,))
+        return NO_FEATURES
 
     def _catalog(self) -> Ref | None:
         """The pointer's catalog, or the newest that can be read."""

@@ -13,11 +13,12 @@ from atio import frames
 from atio.commit.state import file_schema, load_state
 from atio.errors import DamagedError, InputError, Located, VersionNotFoundError, meant
 from atio.formats.plan import rows_only
-from atio.metadata import manifests
+from atio.metadata import manifests, vectors
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
+from atio.table.alive import living, without
 from atio.table.datafiles import BATCH_ROWS, read_batches, read_file
 from atio.table.doors.face import Doors
 from atio.table.lookup import retained
@@ -98,7 +99,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
                 return
             yield file
             if left is not None:
-                left -= file.rows
+                left -= file.live
 
     def to_arrow(self) -> pa.Table:
         """All rows as one Arrow table."""
@@ -108,7 +109,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         left = self.limit
         for file in self.files():
             with self._located():
-                if left is not None and left < file.rows and file.size > _SMALL:
+                if left is not None and left < file.live and file.size > _SMALL:
                     parts.extend(self._first(file, left))
                     break
                 found = self._read(file)
@@ -171,7 +172,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         from atio.table.matching import Matching
 
         assert self.condition is not None
-        matching = Matching(self.objects.storage, self.bound, self._names(), self.condition)
+        matching = Matching(self.objects, self.bound, self._names(), self.condition)
         left = self.limit
         if left == 0:
             return
@@ -249,11 +250,11 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         from atio.table.matching import Matching
 
         assert self.condition is not None
-        matching = Matching(self.objects.storage, self.bound, (), self.condition)
+        matching = Matching(self.objects, self.bound, (), self.condition)
         total = 0
         for planned in self._planned():
             if planned.sure:
-                total += planned.file.rows
+                total += planned.file.live
                 continue
             with self._located():
                 file = planned.file
@@ -285,12 +286,17 @@ class Scan(Doors, msgspec.Struct, frozen=True):
     def _read(self, file: DataFile) -> pa.Table:
         schema, columns, convert = self._plan(file)
         small = file.size < _SMALL
-        return convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
+        found = convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
+        return living(self.objects, file, found)
 
     def _read_batches(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         schema, columns, convert = self._plan(file)
+        vector = vectors.load(self.objects, file)
+        start = 0
         for found in read_batches(self.objects.storage, file, schema, columns, rows):
-            yield convert(found)
+            part = convert(found)
+            yield part if vector is None else without(part, vector, start)
+            start += found.num_rows
 
     def pieces(self, file: DataFile) -> Iterator[pa.Table]:
         """All rows of one of its files, a bounded part at a time."""

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TypeVar
 
 from atio.commit.state import POINTER, decode_pointer, load_schema, on_branch, pointer_token
-from atio.errors import AccessError, AtioError, NotFoundError, RetryError
-from atio.metadata import manifests
+from atio.errors import AccessError, AtioError, DamagedError, NotFoundError, RetryError
+from atio.metadata import manifests, vectors
 from atio.metadata.objects import Objects, missing
 from atio.model.base import Model, Ref
 from atio.model.pointer import Catalog, Pointer, TokenList, Version, Versions
-from atio.model.snapshot import Snapshot
+from atio.model.snapshot import DataFile, Snapshot
 from atio.table.datafiles import verify_file
 
 M = TypeVar("M", bound=Model)
@@ -144,7 +144,25 @@ class Check:
                     partial(verify_file, self._objects.storage, file, deep=self._deep),
                     concerned,
                 )
+            if file.deleted is not None:
+                whole &= self._vector(file, concerned)
         return whole
+
+    def _vector(self, file: DataFile, concerned: Iterable[int]) -> bool:
+        """Check the deleted rows of a file, which may share their own file with those of others."""
+        assert file.deleted is not None
+        ref = Ref(path=file.deleted.path, size=file.deleted.size, hash=file.deleted.hash)
+        if not self._try(ref, partial(verify_file, self._objects.storage, ref, deep=self._deep), concerned):
+            return False
+        if self._deep:
+            try:
+                vector = vectors.load(self._objects, file)
+                assert vector is not None
+                vector.check()
+            except DamagedError as error:
+                self.note(ref.path, error, concerned)
+                return False
+        return True
 
     def _get(self, ref: Ref, model: type[M], concerned: Iterable[int]) -> M | None:
         whole = self._try(ref, lambda: self._objects.get(ref, model), concerned)

@@ -302,9 +302,9 @@ def reader() -> ModuleType:
 
 def test_the_reader_is_small_and_independent() -> None:
     text = (SPEC / "reference_reader.py").read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 160
+    assert len(text.splitlines()) <= 200
     assert set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE)) <= {
-        "base64", "decimal", "io", "json", "pathlib", "pyarrow", "re", "typing", "xxhash",
+        "base64", "decimal", "io", "json", "pathlib", "pyarrow", "re", "struct", "typing", "xxhash",
     }  # fmt: skip
 
 

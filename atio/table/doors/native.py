@@ -52,7 +52,7 @@ def native(scan: Scan, takes: Takes) -> Native | None:
     files: list[DataFile] = []
     schemas = {bound.spec.id}
     for file in scan.files():
-        if file.format != "parquet" or not file.size:
+        if file.format != "parquet" or not file.size or file.deleted is not None:
             return None
         source = scan.source(file)
         if source.spec.id not in schemas:

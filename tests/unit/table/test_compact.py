@@ -518,7 +518,7 @@ def test_new_categories_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_between_the_files_of_a_run_are_a_conflict() -> None:
     table = filled(3)
     first, _, last = table.snapshot().files()
-    made = Replacement((first.path, last.path), ())
+    made = Replacement((first, last), ())
     committer = table._writer.committer
     from atio.commit.build import Request
 
