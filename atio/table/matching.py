@@ -5,7 +5,7 @@ The condition's columns come first; the others are read only of row groups in wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
@@ -98,13 +98,18 @@ class Matching:
             found = rows_only(sum(parts.rows[group] for group in groups))
         return reader(source, self._target, names)(found)
 
-    def hits(self, file: DataFile, source: BoundSchema) -> pa.BooleanArray | None:
-        """Which rows of a file match, by position, deleted ones left out; None if none does."""
+    def hits(
+        self, file: DataFile, source: BoundSchema, *, threads: bool, seen: Callable[[pa.Table], None] | None
+    ) -> pa.BooleanArray | None:
+        """Which rows of a file match, by position, deleted ones left out; None if none does.
+
+        ``seen`` gets the condition's columns of these rows; without it, they are read only where they decide.
+        """
         vector = vectors.load(self._objects, file)
         with open_parts(self._objects.storage, file, source.arrow) as parts:
             statistics = GroupStatistics(parts, source, self._target)
             may = may_match(self._condition, statistics).to_pylist()
-            sure = all_match(self._condition, statistics).to_pylist()
+            sure = [False] * len(may) if seen else all_match(self._condition, statistics).to_pylist()
             found = []
             for group, start, rows in _spans(parts, range(len(parts.rows))):
                 alive = None if vector is None else vector.alive(start, rows)
@@ -113,10 +118,20 @@ class Matching:
                 elif sure[group]:
                     found.append(pa.repeat(True, rows) if alive is None else alive)
                 else:
-                    tested = self._columns(parts, source, self._tested, [group], threads=True)
+                    tested = self._columns(parts, source, self._tested, [group], threads=threads)
                     found.append(self._mask(tested, alive))
+                    if seen is not None and found[-1].true_count:
+                        seen(picked(tested, found[-1]))
         mask = found[0] if len(found) == 1 else pa.concat_arrays(found)
         return mask if mask.true_count else None
+
+    def rows_at(self, file: DataFile, source: BoundSchema, mask: pa.BooleanArray) -> Iterator[pa.Table]:
+        """The rows of a file where ``mask``, which has one for each, is true: a table a row group."""
+        with open_parts(self._objects.storage, file, source.arrow) as parts:
+            for group, start, rows in _spans(parts, range(len(parts.rows))):
+                here = mask.slice(start, rows)
+                if here.true_count:
+                    yield picked(self._columns(parts, source, self._names, [group], threads=True), here)
 
     def _mask(self, table: pa.Table, alive: pa.BooleanArray | None) -> pa.BooleanArray:
         import pyarrow.compute as pc

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atio.model import snapshot as spec
     from atio.predicate import Where
     from atio.schema.evolve import Edit, Path
+    from atio.table.changing import Changed, Changer
     from atio.table.compact import Compacted
     from atio.table.diff import Diff
     from atio.table.expire import Expired
@@ -205,6 +206,7 @@ class Table(Doors):
     def overwrite(
         self,
         data: object,
+        where: Where | None = None,
         *,
         message: str | None = None,
         token: str | None = None,
@@ -213,10 +215,129 @@ class Table(Doors):
         """Replace all rows, and the columns, as a new version. Parameters as for :meth:`append`.
 
         Older versions stay readable. Columns of the same name and type keep their ids.
+
+        Parameters
+        ----------
+        where
+            Replace only the rows for which it is true (as in :meth:`scan`); the columns stay.
+
+        Raises
+        ------
+        InputError
+            ``where`` is not true for one of the new rows, which is shown.
         """
+        if where is not None:
+            from atio.table.writing import Intent
+
+            with self._located():
+                intent = Intent(
+                    overwrite=True, message=message, token=token, expected_version=expected_version
+                )
+                return self._snapshot(self._writer.replace(data, where, intent))
         return self._write(
             data, overwrite=True, message=message, token=token, expected_version=expected_version
         )
+
+    def delete(
+        self, where: Where, *, message: str | None = None, expected_version: int | None = None
+    ) -> Changed:
+        """Delete the rows for which ``where`` is true, as a new version.
+
+        Costs in proportion to what is deleted: data files are not rewritten, their rows are marked. Older
+        versions keep them. Makes no version if there is no such row.
+
+        Parameters
+        ----------
+        where
+            As in :meth:`scan`; a row for which it is unknown (null) stays.
+        message, expected_version
+            As for :meth:`append`.
+
+        Raises
+        ------
+        InputError
+            There is no such column, or the condition does not fit the columns' types.
+        ConflictError
+            ``expected_version`` is not the newest, or other writers rewrote the table each time.
+        """
+        with self._located():
+            return self._changer(message, expected_version).delete(where)
+
+    def update(
+        self,
+        values: Mapping[str, object],
+        where: Where,
+        *,
+        message: str | None = None,
+        expected_version: int | None = None,
+    ) -> Changed:
+        """Give the rows for which ``where`` is true other values, as a new version.
+
+        The rows move to the end. Makes no version if there is no such row.
+
+        Parameters
+        ----------
+        values
+            By column a value, or an expression of the columns as they were, ``{"price": col("price") * 1.1}``.
+            It becomes the column's type only where nothing is lost; ``.cast(…)`` says otherwise.
+        where
+            As in :meth:`scan`; a row for which it is unknown (null) stays as it is.
+        message, expected_version
+            As for :meth:`append`.
+
+        Raises
+        ------
+        InputError
+            There is no such column, or a type does not fit.
+        SchemaError
+            A value is none of its column's type.
+        ConflictError
+            As for :meth:`delete`; also if others changed the same rows each time.
+        """
+        with self._located():
+            return self._changer(message, expected_version).update(values, where)
+
+    def upsert(
+        self,
+        data: object,
+        on: str | Sequence[str],
+        *,
+        message: str | None = None,
+        expected_version: int | None = None,
+    ) -> Changed:
+        """Insert rows, and replace those that have the same key, as a new version.
+
+        Afterwards each key of the data is in the table once, at its end. Of what is there, only the key's columns
+        are read, and only in data files that may have such a key.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`append`, with all columns of the table.
+        on
+            The column, or columns, that are the key: of any type whose values are equal or not, so not floating.
+        message, expected_version
+            As for :meth:`append`.
+
+        Raises
+        ------
+        InputError
+            A key is in the data twice, or null; the rows are shown.
+        SchemaError
+            A column is missing, or a value is none of its column's type.
+        ConflictError
+            As for :meth:`delete`.
+        """
+        with self._located():
+            names = (on,) if isinstance(on, str) else tuple(on)
+            return self._changer(message, expected_version).upsert(data, names)
+
+    def _changer(self, message: str | None, expected_version: int | None) -> Changer:
+        from atio.table.changing import Changer
+        from atio.table.writing import check_words
+
+        check_words(message=message)
+        return Changer(self._writer, message, expected_version)
 
     def stage(self, data: object, *, overwrite: bool = False) -> Staged:
         """Write the data files of an append (or overwrite) and leave the commit to :meth:`commit`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -26,6 +26,9 @@ from atio.table.present import StillThere
 from atio.table.scan import live_files
 from atio.table.sharing import append_changes, share, understand
 from atio.table.stage import Staged, stage
+
+if TYPE_CHECKING:
+    from atio.predicate import Where
 
 _RESTAGES = 5
 
@@ -82,7 +85,7 @@ class Writer:
         if state is not None and intent.token is not None:
             known = consistently(self._objects, partial(self.committer.version_of, intent.token))
             if known is not None:
-                return self._result(Outcome(state.snapshot, known))
+                return self.result(Outcome(state.snapshot, known))
         # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
         prefix = new_id()[:8] if source.streamed else ""
         lease = self._objects.storage.lease(prefix) if prefix else None
@@ -101,14 +104,20 @@ class Writer:
             if lease is not None:
                 lease.release()
         if outcome.replayed is not None:
-            self._discard_unused(staged, self._result(outcome), outcome.replayed)
-        return self._result(outcome)
+            self.discard_unused(staged, self.result(outcome), outcome.replayed)
+        return self.result(outcome)
 
-    def _discard_unused(self, staged: Staged, made: Snapshot, replayed: int) -> None:
+    def discard_unused(self, staged: Staged, made: Snapshot, replayed: int) -> None:
         """Remove files of a repeated write, unless it was this very write that had landed."""
         if made.version == replayed:
             used = {file.path for file in (*live_files(self._objects, made), *made.changes.merged)}
             discard(self._objects.storage, [file for file in staged.files if file.path not in used])
+
+    def replace(self, data: object, where: Where, intent: Intent) -> Snapshot:
+        """Overwrite the rows for which a condition is true."""
+        from atio.table.changing import Changer
+
+        return Changer(self, intent.message, intent.expected_version).replace(data, where, intent.token)
 
     def stage(self, data: object, *, overwrite: bool) -> Staged:
         """Write data files only."""
@@ -123,7 +132,7 @@ class Writer:
             names = "\n".join(file.path for one in staged for file in one.files)
             intent.token = f"staged:{digest(names.encode())}" if names else None
         request = self._request(load_state(self._objects), staged, intent)
-        return self._result(self.committer.commit(request))
+        return self.result(self.committer.commit(request))
 
     def _request(self, state: State | None, staged: tuple[Staged, ...], intent: Intent) -> Request:
         first, *others = staged
@@ -155,7 +164,7 @@ class Writer:
             shared=shared,
         )
 
-    def _result(self, outcome: Outcome) -> Snapshot:
+    def result(self, outcome: Outcome) -> Snapshot:
         """The version that was made; for a token whose version was expired since, the newest."""
         replayed = outcome.replayed
         if replayed is None:

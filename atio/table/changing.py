@@ -1,0 +1,442 @@
+"""Changing rows: delete, update, replace where a condition holds, upsert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+
+from atio.commit.build import Request
+from atio.commit.changes import Change
+from atio.commit.loop import Outcome
+from atio.commit.state import State, consistently
+from atio.errors import (
+    AtioError,
+    ConflictError,
+    ContendedError,
+    InputError,
+    OutcomeUnknownError,
+    SchemaError,
+    VersionNotFoundError,
+    meant,
+)
+from atio.frames import Incoming, incoming
+from atio.metadata.objects import Objects
+from atio.model.base import new_id
+from atio.model.snapshot import Snapshot
+from atio.schema.bound import BoundSchema
+from atio.schema.cast import cast
+from atio.table import properties
+from atio.table.alive import picked
+from atio.table.datafiles import discard
+from atio.table.finding import Ask, DeleteFound, Finder, Found, View
+from atio.table.keys import Keys, check_key
+from atio.table.matching import Matching
+from atio.table.sharing import append_changes
+from atio.table.stage import Staged, stage
+
+if TYPE_CHECKING:
+    from atio.predicate import Where
+    from atio.table.writing import Writer
+
+T = TypeVar("T")
+
+_ATTEMPTS = 8
+_SMALL = 8 * 2**20
+"""Decoded bytes up to which rows are one file, written together with the metadata."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change of rows did.
+
+    Attributes
+    ----------
+    version
+        The version it made; None when there was nothing to do.
+    inserted, updated, deleted
+        Rows that are new, that have other values now, and that are gone.
+    """
+
+    version: int | None
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+class Changer:
+    """Changes the rows of one table, each time as one version."""
+
+    def __init__(self, writer: Writer, message: str | None, expected_version: int | None) -> None:
+        self._writer = writer
+        self._committer = writer.committer
+        self._objects = writer.committer.objects
+        self._message = message
+        self._expected = expected_version
+
+    # -- operations ----------------------------------------------------------------------------
+
+    def delete(self, where: Where) -> Changed:
+        """See ``Table.delete``."""
+        return self._attempts(partial(self._delete, Finder(_asking(where))))
+
+    def _delete(self, finder: Finder) -> Changed:
+        _, found = self._look(finder)
+        if not found:
+            return Changed(None)
+        change = DeleteFound(finder)
+        made = self._commit("delete", (change,))
+        return Changed(made.version, deleted=change.rows)
+
+    def update(self, values: Mapping[str, object], where: Where) -> Changed:
+        """See ``Table.update``."""
+        if not isinstance(values, Mapping) or not values:
+            raise InputError(
+                "update() takes a dict of new values by column", hint='{"price": col("price") * 2}'
+            )
+        return self._attempts(partial(self._update, dict(values), where))
+
+    def _update(self, values: dict[str, object], where: Where) -> Changed:
+        finder = Finder(_asking(where))
+        state, found = self._look(finder)
+        assign = _assignment(values, state.schema)  # Wrong columns are an error also where nothing matches.
+        if not found:
+            return Changed(None)
+        rows = map(assign, self._rows(state, found))
+        objects = self._objects.recorder()
+        with self._staged(objects, _peeked(state.schema.public.remove_metadata(), rows), state) as staged:
+            change = DeleteFound(finder, only=found)
+            made = self._commit("update", (change, *self._appended(state, staged)), objects)
+        return Changed(made.version, updated=change.rows)
+
+    def replace(self, data: object, where: Where, token: str | None) -> Snapshot:
+        """See ``Table.overwrite`` with ``where``."""
+        source = incoming(data)
+        objects = self._objects.recorder()
+        state = consistently(self._objects, lambda state: state)
+        if token is not None:
+            known = consistently(self._objects, partial(self._committer.version_of, token))
+            if known is not None:
+                return self._writer.result(Outcome(state.snapshot, known))
+        condition = _asking(where)(state.schema)
+        checked = _with_tables(source, _inside(source.tables, state.schema, condition))
+        finder = Finder(_asking(where))
+        with self._staged(objects, checked, state) as staged:
+            changes = (DeleteFound(finder), *self._appended(state, staged))
+
+            def run() -> Snapshot:
+                self._look(finder)
+                outcome = self._request("overwrite", changes, objects, token=token)
+                made = self._writer.result(outcome)
+                if outcome.replayed is not None:
+                    self._writer.discard_unused(staged, made, outcome.replayed)
+                return made
+
+            return self._attempts(run)
+
+    def upsert(self, data: object, on: Sequence[str]) -> Changed:
+        """See ``Table.upsert``."""
+        source = incoming(data)
+        objects = self._objects.recorder()
+        state = consistently(self._objects, lambda state: state)
+        check_key(on, state.schema.public)
+        _check_complete(source.schema, state.schema.public)
+        parts: list[pa.Table] = []
+        kept = _with_tables(source, _collected(source.tables, on, state.schema, parts))
+        with self._staged(objects, kept, state) as staged:
+            if not staged.rows:
+                return Changed(None)
+            keys = Keys(pa.concat_tables(parts))
+            finder = Finder(keys.condition, keys.places)
+            change = DeleteFound(finder)
+
+            def run() -> Changed:
+                self._look(finder)
+                made = self._commit("upsert", (change, *self._appended(state, staged)), objects)
+                updated = _distinct(change.found)
+                return Changed(made.version, inserted=staged.rows - updated, updated=updated)
+
+            return self._attempts(run)
+
+    # -- steps ---------------------------------------------------------------------------------
+
+    def _attempts(self, run: Callable[[], T]) -> T:
+        """Start over when others changed too much of what was looked at."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return run()
+            except ContendedError:
+                raise
+            except (ConflictError, VersionNotFoundError):
+                if self._expected is not None or attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError
+
+    def _look(self, finder: Finder) -> tuple[State, list[Found]]:
+        """Find the rows, while nobody waits."""
+        return consistently(self._objects, lambda state: (state, finder.look(_view(self._objects, state))))
+
+    def _rows(self, state: State, found: Iterable[Found]) -> Iterator[pa.Table]:
+        """All columns of the rows that were found, a bounded part at a time."""
+        view = _view(self._objects, state)
+        names = state.schema.arrow.names
+        for one in found:
+            file = one.touched.file
+            condition = _everything(state.schema)
+            matching = Matching(self._objects, state.schema, names, condition)
+            mask = one.mask
+            if mask is None:
+                yield from matching.pieces(file, view.source(file), whole=False, threads=True)
+            else:
+                yield from matching.rows_at(file, view.source(file), mask)
+
+    def _staged(self, objects: Objects, source: Incoming, state: State) -> _Staging:
+        return _Staging(objects, source, state)
+
+    def _appended(self, state: State, staged: Staged) -> tuple[Change, ...]:
+        chosen = state.catalog.properties
+        merge = properties.file_options(chosen) if properties.merges(chosen) else None
+        return append_changes((staged,), merge) if staged.files else ()
+
+    def _commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
+        return self._request(operation, changes, staged).snapshot
+
+    def _request(
+        self,
+        operation: str,
+        changes: tuple[Change, ...],
+        staged: Objects | None,
+        token: str | None = None,
+    ) -> Outcome:
+        request = Request(
+            operation,
+            changes,
+            message=self._message,
+            token=token,
+            expected_version=self._expected,
+            staged=staged,
+        )
+        return self._committer.commit(request)
+
+
+class _Staging:
+    """Rows in data files for as long as they may still be committed; removed if they surely were not."""
+
+    def __init__(self, objects: Objects, source: Incoming, state: State) -> None:
+        self._objects, self._source, self._state = objects, source, state
+        # A stream may take longer than the grace period of a vacuum: a lease tells it to wait.
+        prefix = new_id()[:8] if source.streamed else ""
+        self._prefix = prefix
+        self._lease = objects.storage.lease(prefix) if prefix else None
+        self._staged: Staged | None = None
+
+    def __enter__(self) -> Staged:
+        try:
+            options = properties.file_options(self._state.catalog.properties)
+            self._staged = stage(self._objects, self._source, self._state, options, prefix=self._prefix)
+        except BaseException:
+            self._release()
+            raise
+        return self._staged
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        del trace
+        self._release()
+        surely_failed = isinstance(error, AtioError) and not isinstance(error, OutcomeUnknownError)
+        if surely_failed and self._staged is not None:
+            discard(self._objects.storage, self._staged.files)
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+
+def _view(objects: Objects, state: State) -> View:
+    return View(objects, state.snapshot, state.schema)
+
+
+def _asking(where: Where) -> Ask:
+    from atio.predicate import bind
+
+    return lambda bound: bind(where, bound.public)
+
+
+def _everything(bound: BoundSchema) -> Any:
+    from atio.predicate import bind_value
+
+    return bind_value(True, bound.public)
+
+
+def _peeked(schema: pa.Schema, tables: Iterator[pa.Table]) -> Incoming:
+    """As few rows as will be one file are gathered beforehand: that is written with the metadata."""
+    held: list[pa.Table] = []
+    size = 0
+    for table in tables:
+        held.append(table)
+        size += table.nbytes
+        if size > _SMALL:
+            return Incoming(schema, chain(held, tables), None, None, streamed=True)
+    whole = pa.concat_tables(held)
+    return Incoming(schema, iter([whole]), whole.num_rows, None, streamed=False)
+
+
+def _with_tables(source: Incoming, tables: Iterator[pa.Table]) -> Incoming:
+    return Incoming(source.schema, tables, source.rows, None, source.streamed)
+
+
+# -- update ----------------------------------------------------------------------------------------
+
+
+def _assignment(values: Mapping[str, object], bound: BoundSchema) -> Callable[[pa.Table], pa.Table]:
+    """What gives rows their new values; those of all columns are computed from the old ones."""
+    schema = bound.public
+    made: dict[str, Callable[[pa.Table], Any]] = {}
+    for name, value in values.items():
+        if name not in schema.names:
+            raise InputError(
+                f"there is no column {name!r}",
+                column=str(name),
+                hint=meant(str(name), schema.names) or f"columns are {', '.join(schema.names[:20])}",
+            )
+        made[name] = _computed(name, value, schema)
+
+    def assign(table: pa.Table) -> pa.Table:
+        columns = [
+            made[name](table) if name in made else column
+            for name, column in zip(table.column_names, table.columns, strict=True)
+        ]
+        return pa.Table.from_arrays(columns, names=table.column_names)
+
+    return assign
+
+
+def _computed(name: str, value: object, schema: pa.Schema) -> Callable[[pa.Table], Any]:
+    field = schema.field(name)
+    from atio.predicate import Expr, Node, bind_value
+
+    if isinstance(value, Expr | Node):
+        bound = bind_value(value, schema)
+
+        def compute(table: pa.Table) -> pa.ChunkedArray:
+            found = bound.evaluate(table)
+            if isinstance(found, pa.Scalar):
+                found = _repeated(found, table.num_rows)
+            whole = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+            return cast(whole, field)
+
+        return compute
+    scalar = _scalar(value, field)
+    if not scalar.is_valid and not field.nullable:
+        raise SchemaError(f"column {name!r} may not be null", column=name)
+    return lambda table: _repeated(scalar, table.num_rows)
+
+
+def _scalar(value: object, field: pa.Field) -> pa.Scalar:
+    kind = field.type
+    while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    try:
+        if value is None or pa.types.is_floating(kind) or pa.types.is_nested(kind):
+            return pa.scalar(value, kind)
+        found = pa.scalar(value)
+        return cast(pa.chunked_array([pa.array([value], found.type)]), field.with_type(kind))[0]
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        raise SchemaError(
+            f"column {field.name!r} is {field.type}; {value!r} is no value of it", column=field.name
+        ) from error
+
+
+def _repeated(scalar: pa.Scalar, rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.repeat(scalar, rows)])
+
+
+# -- new rows --------------------------------------------------------------------------------------
+
+
+def _inside(tables: Iterable[pa.Table], bound: BoundSchema, condition: Any) -> Iterator[pa.Table]:
+    """The tables, if the condition is true for all of their rows."""
+    import pyarrow.compute as pc
+
+    start = 0
+    for table in tables:
+        fitted = _fitted(table, condition.columns, bound)
+        mask = condition.evaluate(fitted)
+        if isinstance(mask, pa.Scalar):
+            mask = pa.repeat(mask, table.num_rows)
+        if isinstance(mask, pa.ChunkedArray):
+            mask = mask.combine_chunks()
+        outside = pc.invert(pc.fill_null(mask, False))
+        if outside.true_count:
+            shown = picked(table.slice(), outside).slice(0, _SHOWN).to_pylist()
+            first = start + outside.index(True).as_py()
+            raise InputError(
+                f"{outside.true_count} rows are outside of what is replaced ({condition!r}), "
+                f"from row {first} on: {shown}",
+                hint="drop them, or append() them",
+            )
+        start += table.num_rows
+        yield table
+
+
+def _fitted(table: pa.Table, names: Sequence[str], bound: BoundSchema) -> pa.Table:
+    """Some columns of new rows as the table has them."""
+    columns, fields = [], []
+    for name in names:
+        field = bound.public.field(name).with_nullable(True)
+        fields.append(field)
+        if name in table.column_names:
+            columns.append(_as_field(table.column(name), field))
+        else:
+            columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+    if not names:
+        return table
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _as_field(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type) and column.type == field.type:
+        return column
+    return cast(column, field)
+
+
+def _check_complete(given: pa.Schema, schema: pa.Schema) -> None:
+    """Rows of an upsert replace others whole."""
+    lacking = [name for name in schema.names if name not in given.names]
+    if lacking:
+        raise SchemaError(
+            f"column {lacking[0]!r} is missing in the data: rows that are replaced would lose its values",
+            column=lacking[0],
+            hint="add the column, or change single columns with update()",
+        )
+
+
+def _collected(
+    tables: Iterable[pa.Table], on: Sequence[str], bound: BoundSchema, parts: list[pa.Table]
+) -> Iterator[pa.Table]:
+    """The tables; their keys are gathered in ``parts``."""
+    for table in tables:
+        parts.append(_keys_of(table, on, bound))
+        yield table
+
+
+def _keys_of(table: pa.Table, on: Sequence[str], bound: BoundSchema) -> pa.Table:
+    found = _fitted(table, on, bound)
+    plain = []
+    for column in found.columns:
+        kind = column.type
+        while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+            kind = kind.value_type
+        plain.append(column if column.type == kind else cast(column, pa.field("", kind)))
+    return pa.table(plain, names=list(on))
+
+
+def _distinct(found: Iterable[Found]) -> int:
+    """How many keys the rows that were found have."""
+    noted = [places for one in found for places in one.noted]
+    return len(pa.chunked_array(noted, pa.int64()).unique()) if noted else 0

@@ -1,0 +1,179 @@
+"""Which rows a change of rows is about: found beforehand, and looked for again in what is new by then."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from atio.commit.delete import DeleteRows, Touched
+from atio.commit.state import Draft, file_schema, put_schema
+from atio.errors import ConflictError
+from atio.metadata import vectors
+from atio.metadata.objects import Objects
+from atio.model.snapshot import DataFile, Deleted, Snapshot
+from atio.predicate import Bound
+from atio.schema.bound import BoundSchema
+from atio.table.matching import Matching
+from atio.table.planning import Planned, plan
+
+_MOST_AGAIN = 32 * 2**20
+"""Bytes of new data files that are looked at while others wait for the lock."""
+
+Ask = Callable[[BoundSchema], Bound]
+
+
+class Found(msgspec.Struct, frozen=True, eq=False):
+    """What was found in a data file.
+
+    Attributes
+    ----------
+    mask
+        The rows that matched, by position; None if all do.
+    noted
+        What the finder was asked to note of each part of them.
+    """
+
+    touched: Touched
+    mask: pa.BooleanArray | None
+    noted: tuple[Any, ...] = ()
+
+
+class View(msgspec.Struct, frozen=True):
+    """The rows to look at: those of a version, or of one that is being made."""
+
+    objects: Objects
+    snapshot: Snapshot
+    bound: BoundSchema
+
+    def source(self, file: DataFile) -> BoundSchema:
+        """The schema a file was written with."""
+        return file_schema(self.objects, file, self.bound, self.snapshot.schemas[1:])
+
+
+class Finder:
+    """Finds the rows that match in one version after another; what it has seen it does not read again.
+
+    Parameters
+    ----------
+    ask
+        Makes the condition for the columns that there are.
+    note
+        Is given the condition's columns of rows that match, a part at a time; what it returns is kept.
+    """
+
+    def __init__(self, ask: Ask, note: Callable[[pa.Table], Any] | None = None) -> None:
+        self._ask = ask
+        self._note = note
+        self._bound: BoundSchema | None = None
+        self._known: dict[tuple[str, Deleted | None], Found | None] = {}
+
+    def look(self, view: View, most: int | None = None) -> list[Found]:
+        """The data files that have rows which match.
+
+        Raises
+        ------
+        ConflictError
+            More than ``most`` bytes would have to be looked at.
+        """
+        if self._bound is None or not self._bound.same_structure(view.bound):
+            self._known = {}  # What a condition means depends on the columns.
+        self._bound = view.bound
+        condition = self._ask(view.bound)
+        planned = list(plan(view.objects, view.snapshot, view.bound, condition))
+        new = [one for one in planned if _key(one.file) not in self._known]
+        if most is not None and sum(one.file.size for one in new) > most:
+            raise ConflictError(
+                "other commits rewrote much of the table while rows were looked for",
+                hint="try again when fewer write at once",
+            )
+        matching = Matching(view.objects, view.bound, (), condition)
+        for one, found in zip(new, self._in_parallel(view, matching, new), strict=True):
+            self._known[_key(one.file)] = found
+        known = (self._known[_key(one.file)] for one in planned)
+        return [found for found in known if found is not None]
+
+    def _in_parallel(self, view: View, matching: Matching, new: list[Planned]) -> Iterator[Found | None]:
+        if len(new) < 2:
+            yield from (self._found(view, matching, one, threads=True) for one in new)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(len(new), os.cpu_count() or 1)) as pool:
+            yield from pool.map(lambda one: self._found(view, matching, one, threads=False), new)
+
+    def _found(self, view: View, matching: Matching, planned: Planned, *, threads: bool) -> Found | None:
+        file = planned.file
+        if planned.sure and self._note is None:
+            return Found(Touched(file, None, 0), None)
+        noted: list[Any] = []
+        note = self._note
+        seen = None if note is None else lambda rows: noted.append(note(rows))
+        mask = matching.hits(file, view.source(file), threads=threads, seen=seen)
+        if mask is None:
+            return None
+        return Found(_touched(view.objects, file, mask), mask, tuple(noted))
+
+
+def _key(file: DataFile) -> tuple[str, Deleted | None]:
+    return file.path, file.deleted
+
+
+def _touched(objects: Objects, file: DataFile, mask: pa.BooleanArray) -> Touched:
+    import pyarrow.compute as pc
+
+    vector = vectors.load(objects, file)
+    dead = mask if vector is None else pc.or_(mask, vector.dead(0, file.rows))
+    count = dead.true_count
+    return Touched(file, None, 0) if count == file.rows else Touched(file, vectors.encode(dead), count)
+
+
+class DeleteFound:
+    """A commit's change: delete the rows that match in the state it builds upon, whatever that is.
+
+    Parameters
+    ----------
+    only
+        The rows must be these: what else the commit does was made of them.
+
+    Attributes
+    ----------
+    found
+        What was deleted by the last state that this was applied to.
+    """
+
+    def __init__(self, finder: Finder, only: list[Found] | None = None) -> None:
+        self._finder = finder
+        self._only = only
+        self.found: list[Found] = []
+
+    @property
+    def rows(self) -> int:
+        """How many rows were deleted."""
+        return sum(one.touched.rows for one in self.found)
+
+    def apply(self, draft: Draft) -> Draft:
+        self.found = self._finder.look(view_of(draft), _MOST_AGAIN)
+        if self._only is not None and [id(one) for one in self.found] != [id(one) for one in self._only]:
+            raise ConflictError(
+                "other commits changed the rows that this one changes",
+                hint="try again when fewer write at once",
+            )
+        return DeleteRows(tuple(one.touched for one in self.found)).apply(draft)
+
+
+def view_of(draft: Draft) -> View:
+    """The rows of a version that is being made."""
+    if draft.base is not None and draft.files is draft.base.snapshot.files:
+        return View(draft.objects, draft.base.snapshot, draft.base.schema)
+    assert draft.schema is not None
+    schema = put_schema(draft.objects, draft.schema)
+    assert schema.ref is not None
+    made = Snapshot(
+        version=draft.version, id="0" * 24, time=0, operation="", schemas=(schema.ref, *draft.older_schemas),
+        summary=draft.summary, files=draft.files, manifests=draft.manifests,
+    )  # fmt: skip
+    return View(draft.objects, made, schema)

@@ -1,0 +1,184 @@
+"""Rows by their keys: the values of one column, or of several together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from atio.errors import ConflictError, InputError
+from atio.predicate.bound import Bound, Field, Op, Value
+from atio.predicate.load import load
+from atio.predicate.tree import Column, IsNull, Not, both
+from atio.predicate.types import family, loaded, plain
+from atio.schema.bound import BoundSchema
+
+_SHOWN = 5
+
+
+def check_key(names: Sequence[str], schema: pa.Schema) -> None:
+    """Raise unless these columns can tell rows apart.
+
+    Raises
+    ------
+    InputError
+        One is not there, is named twice, or has values that are not simply equal or not.
+    """
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"{list(names)!r} is no key", hint="name one column, or several, each once")
+    for name in names:
+        if name not in schema.names:
+            raise InputError(
+                f"there is no column {name!r}",
+                column=name,
+                hint=f"columns are {', '.join(schema.names[:20])}",
+            )
+        kind = schema.field(name).type
+        if family(plain(kind)) in (None, "null", "float"):
+            raise InputError(
+                f"column {name!r} is {kind}, which cannot be a key",
+                column=name,
+                hint="integers, decimals, text, binary values, dates, times and booleans can",
+            )
+
+
+class Keys:
+    """The keys of new rows: unique, and without nulls.
+
+    Parameters
+    ----------
+    rows
+        The key's columns, of the table's types.
+
+    Raises
+    ------
+    InputError
+        Showing keys that two rows have, or rows without one.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.names = rows.column_names
+        self._rows = rows
+        self._check_nulls()
+        columns = [_plain(column) for column in rows.columns]
+        self.values: list[pa.Array] = []
+        """By column, its distinct values, sorted."""
+        self._codes: list[pa.Array] = []
+        """By column but the first, distinct codes of the columns so far."""
+        codes = None
+        for column in columns:
+            distinct = _sorted(column.unique())
+            self.values.append(distinct)
+            places = _place(column, distinct)
+            if codes is not None:
+                places = _paired(codes, places, len(distinct))
+                self._codes.append(places.unique())
+                places = _place(places, self._codes[-1])
+            codes = places
+        assert codes is not None
+        self._check_unique(codes)
+
+    def __len__(self) -> int:
+        return int(self._rows.num_rows)
+
+    def places(self, table: pa.Table) -> pa.Array:
+        """For each row a number that its key alone has among these; null for a key that is none of them."""
+        codes = None
+        for number, (name, distinct) in enumerate(zip(self.names, self.values, strict=True)):
+            places = _place(_plain(table.column(name)), distinct)
+            if codes is not None:
+                places = _place(_paired(codes, places, len(distinct)), self._codes[number - 1])
+            codes = places
+        return codes
+
+    def matches(self, table: pa.Table) -> pa.BooleanArray:
+        """Which rows have one of these keys."""
+        import pyarrow.compute as pc
+
+        if len(self.names) > 1:
+            return self.places(table).is_valid()
+        return pc.is_in(_plain(table.column(self.names[0])), value_set=self.values[0])
+
+    def condition(self, bound: BoundSchema) -> Bound:
+        """The condition that a row has one of these keys."""
+        check_key(self.names, bound.public)
+        parts: list[Value] = []
+        for name, distinct in zip(self.names, self.values, strict=True):
+            kind = bound.public.field(name).type
+            if loaded(kind) != distinct.type:
+                raise ConflictError(f"another commit changed the column {name!r} meanwhile", column=name)
+            field = Field((name,), (), kind, loaded(kind))
+            parts.append(Op("in", (field,), pa.bool_(), distinct))
+        root = parts[0] if len(parts) == 1 else Op("and", tuple(parts), pa.bool_())
+        tree = both(*(Not(IsNull(Column((name,)))) for name in self.names))
+        return _HasKey(tree, root, self)
+
+    def _check_nulls(self) -> None:
+        for name, column in zip(self.names, self._rows.columns, strict=True):
+            if column.null_count:
+                row = column.is_null().index(True).as_py()
+                raise InputError(
+                    f"row {row} has no key: {name!r} is null there",
+                    column=name,
+                    hint="fill or drop the rows without a key",
+                )
+
+    def _check_unique(self, codes: pa.Array) -> None:
+        import pyarrow.compute as pc
+
+        if len(codes.unique()) == len(codes):
+            return
+        counts = codes.value_counts()
+        often = counts.field(0).filter(pc.greater(counts.field(1), 1))
+        first = pc.index_in(often.slice(0, _SHOWN), value_set=codes)
+        shown = ", ".join(_shown(row) for row in self._rows.take(first).to_pylist())
+        raise InputError(
+            f"{len(often)} keys are there more than once in the data, such as {shown}",
+            column=self.names[0],
+            hint="keep one row of each key",
+        )
+
+
+class _HasKey(Bound, frozen=True, eq=False, dict=True):
+    """Decided by a look-up; what it may skip is decided column by column."""
+
+    keys: Keys
+
+    def __repr__(self) -> str:
+        return f"key in {len(self.keys)} rows"
+
+    def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.BooleanArray:
+        return self.keys.matches(table)
+
+
+def _plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks)
+    return load(whole)
+
+
+def _sorted(values: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return values.take(pc.array_sort_indices(values))
+
+
+def _place(values: pa.Array, distinct: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return pc.index_in(values, value_set=distinct, skip_nulls=True).cast(pa.int64())
+
+
+def _paired(first: pa.Array, second: pa.Array, many: int) -> pa.Array:
+    """One number for two: both are below 2³¹, as rows of one frame are."""
+    import pyarrow.compute as pc
+
+    return pc.add(pc.multiply(first, many), second)
+
+
+def _shown(row: dict[str, Any]) -> str:
+    if len(row) == 1:
+        return repr(next(iter(row.values())))
+    return "(" + ", ".join(f"{name}={value!r}" for name, value in row.items()) + ")"
