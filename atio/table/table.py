@@ -278,7 +278,7 @@ class Table(Doors):
         Parameters
         ----------
         values
-            By column a value, or an expression of the columns as they were, ``{"price": col("price") * 1.1}``.
+            By column a value, or an expression of the old columns: ``{"price": col("price") * 1.1}``.
             It becomes the column's type only where nothing is lost; ``.cast(…)`` says otherwise.
         where
             As in :meth:`scan`; a row for which it is unknown (null) stays as it is.
@@ -307,15 +307,15 @@ class Table(Doors):
     ) -> Changed:
         """Insert rows, and replace those that have the same key, as a new version.
 
-        Afterwards each key of the data is in the table once, at its end. Of what is there, only the key's columns
-        are read, and only in data files that may have such a key.
+        Afterwards each key of the data is in the table once, at its end. Only the key's columns are read of
+        what is there, and only in data files that may have such a key.
 
         Parameters
         ----------
         data
             As for :meth:`append`, with all columns of the table.
         on
-            The column, or columns, that are the key: of any type whose values are equal or not, so not floating.
+            The column, or columns, that are the key. Floating columns cannot be.
         message, expected_version
             As for :meth:`append`.
 
