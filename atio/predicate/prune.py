@@ -173,8 +173,7 @@ class _Pruner:
         where = self.range(op.args[0])
         if where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
             return Outcomes(where.some, _any(where.some, where.nan), where.null)
-        values = _comparable(op.option)
-        values = values.take(pc.sort_indices(values))
+        values = _ascending(_comparable(op.option))
         # The least value not below the lower bound: only if it is not above the upper one is any inside.
         place = _lower_bound(values, where.low)
         least = values.take(pc.if_else(pc.less(place, len(values)), place, pa.scalar(None, pa.int64())))
@@ -286,6 +285,12 @@ def _truth(found: Outcomes) -> Range:
     """A condition as a boolean value."""
     low, high = pc.invert(found.false).cast(pa.uint8()), found.true.cast(pa.uint8())
     return Range(low, high, _any(found.true, found.false), _NO, found.null)
+
+
+def _ascending(values: pa.Array) -> pa.Array:
+    """The values sorted, which they may be already; there are no nulls among them."""
+    in_order = pc.all(pc.less_equal(values[:-1], values[1:])).as_py()
+    return values if in_order is not False else values.take(pc.sort_indices(values))
 
 
 def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:

@@ -341,8 +341,9 @@ def _scalar(value: object, field: pa.Field) -> pa.Scalar:
     kind = field.type
     while pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         kind = kind.value_type
+    whole = isinstance(value, int) and not isinstance(value, bool) and pa.types.is_integer(kind)
     try:
-        if value is None or pa.types.is_floating(kind) or pa.types.is_nested(kind):
+        if value is None or whole or pa.types.is_floating(kind) or pa.types.is_nested(kind):
             return pa.scalar(value, kind)
         found = pa.scalar(value)
         return cast(pa.chunked_array([pa.array([value], found.type)]), field.with_type(kind))[0]

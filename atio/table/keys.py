@@ -15,6 +15,8 @@ from atio.predicate.types import family, loaded, plain
 from atio.schema.bound import BoundSchema
 
 _SHOWN = 5
+_CLOSE = 8
+"""Numbers between the least and the greatest, for each value, up to which a table of them is worth it."""
 
 
 def check_key(names: Sequence[str], schema: pa.Schema) -> None:
@@ -98,7 +100,11 @@ class Keys:
 
         if len(self.names) > 1:
             return self.places(table).is_valid()
-        return pc.is_in(_plain(table.column(self.names[0])), value_set=self.values[0])
+        found = _plain(table.column(self.names[0]))
+        distinct = self.values[0]
+        if pa.types.is_integer(found.type):
+            return _dense(found, distinct)
+        return pc.is_in(found, value_set=distinct)
 
     def condition(self, bound: BoundSchema) -> Bound:
         """The condition that a row has one of these keys."""
@@ -169,6 +175,26 @@ def _place(values: pa.Array, distinct: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     return pc.index_in(values, value_set=distinct, skip_nulls=True).cast(pa.int64())
+
+
+def _dense(values: pa.Array, distinct: pa.Array) -> pa.BooleanArray:
+    """``pc.is_in`` of integers: where they lie close together, by a table of all numbers in between."""
+    import pyarrow.compute as pc
+
+    if not pa.types.is_unsigned_integer(values.type):
+        values, distinct = values.cast(pa.int64()), distinct.cast(pa.int64())
+    bounds = pc.min_max(values)
+    lower, upper = bounds["min"], bounds["max"]
+    if not lower.is_valid or upper.as_py() - lower.as_py() >= _CLOSE * len(values):
+        return pc.is_in(values, value_set=distinct)
+    inside = distinct.filter(pc.and_(pc.greater_equal(distinct, lower), pc.less_equal(distinct, upper)))
+    if not len(inside):
+        return pa.repeat(False, len(values))
+    last = upper.as_py() - lower.as_py()
+    places = pc.subtract(inside, lower).cast(pa.int64())
+    there = pc.inverse_permutation(places, max_index=last).is_valid()
+    hits = there.take(pc.subtract(values, lower))
+    return pc.fill_null(hits, False) if hits.null_count else hits
 
 
 def _paired(first: pa.Array, second: pa.Array, many: int) -> pa.Array:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from atio import Table
+from atio import Table, col
 from atio.errors import AtioError, ConflictError, VersionNotFoundError
 from tests.concurrency import histories
 
@@ -206,12 +206,40 @@ def merge_for_long(path: str, stop: str, branches: list[str]) -> int:
     return turns
 
 
+def upserts(path: str, who: int, count: int) -> int:
+    """Upsert keys that all processes upsert, new ones each time; returns how many this one inserted."""
+    table = opened(path)
+    inserted = 0
+    for number in range(count):
+        keys = [number, number + 1, number // 2]
+        found = table.upsert(pa.table({"key": sorted(set(keys)), "who": [who] * len(set(keys))}), on="key")
+        inserted += found.inserted
+    return inserted
+
+
+def increments(path: str, who: int, count: int) -> int:
+    """Add one to a row that all processes add to."""
+    table = opened(path)
+    return sum(table.update({"n": col("n") + 1}, f"id in (0, {who})").updated for _ in range(count))
+
+
+def deletes(path: str, who: int, count: int) -> int:
+    """Append rows and delete all but the last of them, and others' of which there are none left; how many."""
+    table = opened(path)
+    gone = 0
+    for number in range(count):
+        table.append(pa.table({"who": [who] * 4, "number": range(number * 4, number * 4 + 4)}))
+        gone += table.delete(f"who = {who} and number % 4 <> 3").deleted
+        gone += table.delete("number % 8 = 3").deleted  # whoever comes first
+    return gone
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
         append, first_append, create, categories, promotions, increment, tokens, history, expire_for_long,
         vacuum_for_long, tag_for_long, restore_for_long, read_for_long, compact_for_long,
-        merge_for_long,
+        merge_for_long, upserts, increments, deletes,
     )
 }  # fmt: skip
 

@@ -71,6 +71,32 @@ class Model:
         old = self.line(version)
         self._push(now, "restore", old.columns, old.rows, len(old.rows), len(self.newest.rows), old.appends)
 
+    def delete(self, now: int, ids: set[Any]) -> int:
+        """Without the rows of these ids; returns how many there were."""
+        return self._change(now, "delete", ids, [], 0)
+
+    def update(self, now: int, ids: set[Any], values: Row) -> int:
+        """Rows of these ids get other values and go to the end."""
+        found = [{**row, **values} for row in self.newest.rows if row["id"] in ids]
+        return self._change(now, "update", ids, found, len(found))
+
+    def upsert(self, now: int, rows: list[Row]) -> int:
+        """Rows of the same ids are replaced; returns how many of the keys were there."""
+        ids = {row["id"] for row in rows}
+        known = len({row["id"] for row in self.newest.rows if row["id"] in ids})
+        self._change(now, "upsert", ids, rows, len(rows), always=True)
+        return known
+
+    def _change(
+        self, now: int, operation: str, ids: set[Any], new: list[Row], added: int, *, always: bool = False
+    ) -> int:
+        old = self.newest
+        left = tuple(row for row in old.rows if row["id"] not in ids)
+        removed = len(old.rows) - len(left)
+        if removed or always:
+            self._push(now, operation, old.columns, (*left, *new), added, removed, old.appends + 1)
+        return removed
+
     def compact(self, now: int, key: str | None) -> None:
         old = self.newest
         rows = old.rows if key is None else tuple(sorted(old.rows, key=lambda row: row[key]))

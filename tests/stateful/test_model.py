@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from atio import Table
+from atio import Table, col
 from atio.errors import (
     AtioError,
     ConflictError,
@@ -234,15 +234,56 @@ class TableMachine(RuleBasedStateMachine):
         self.written(found, None)
         assert found.operation == "restore"
 
+    def some(self, pick: int, step: int) -> set[Any]:
+        """Ids of some rows, and one that is none."""
+        return {row["id"] for row in self.model.newest.rows[pick % 7 :: step]} | {self.serial + 100_000}
+
+    def where(self, ids: set[Any]) -> Any:
+        texts = "word" not in self.model.newest.columns
+        return col("id").is_in([value for value in ids if isinstance(value, str) is texts] or [None])
+
+    @rule(which=HANDLES, pick=st.integers(0, 6), step=st.integers(1, 5))
+    def delete(self, which: str, pick: int, step: int) -> None:
+        ids = self.some(pick, step)
+        found = self.handle(which).delete(self.where(ids))
+        assert found.deleted == self.model.delete(self.now, ids)
+        assert found.version == (self.model.version if found.deleted else None)
+        self.written(self.first.snapshot(), None)
+
+    @rule(which=HANDLES, pick=st.integers(0, 6), step=st.integers(1, 5))
+    def update(self, which: str, pick: int, step: int) -> None:
+        ids = self.some(pick, step)
+        self.serial += 1
+        found = self.handle(which).update({"x": self.serial / 2}, self.where(ids))
+        assert found.updated == self.model.update(self.now, ids, {"x": self.serial / 2})
+        self.written(self.first.snapshot(), None)
+
+    @rule(which=HANDLES, pick=st.integers(0, 6), step=st.integers(1, 5), count=st.integers(0, 3))
+    def upsert(self, which: str, pick: int, step: int, count: int) -> None:
+        columns = self.model.newest.columns
+        made, _ = self.frame(count, columns, "arrow", 0, None, numbers=False)
+        known = {row["id"]: row for row in self.model.newest.rows[pick % 7 :: step]}
+        rows = [*({**row, "x": -1.0} for row in known.values()), *made]
+        types = WIDE if "word" in columns else THIN
+        found = self.handle(which).upsert(arrow(rows, list(columns), types), on="id")
+        if not rows:
+            assert found.version is None
+            return
+        assert found.updated == self.model.upsert(self.now, rows)
+        assert found.inserted == len(rows) - found.updated
+        self.written(self.first.snapshot(), None)
+
     @rule(which=HANDLES, key=st.sampled_from([None, "id"]))
     def compact(self, which: str, key: str | None) -> None:
         table = self.handle(which)
-        files = [file.path for file in table.snapshot().files()]
+        entries = table.snapshot().files()
+        files = [file.path for file in entries]
+        due = key or len(files) > 1 or any(file.deleted for file in entries)
         before = listing(self.storage)
         planned = table.compact(sort_by=key, dry_run=True)
         assert listing(self.storage) == before
         done = table.compact(sort_by=key)
-        assert done.files == planned.files == tuple(files if key or len(files) > 1 else ())
+        assert done.files == planned.files == tuple(files if due else ())
         if done.version is not None:
             self.model.compact(self.now, key)
             self.written(table.snapshot(done.version), None)
