@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ATTEMPTS = 8
 _SMALL = 8 * 2**20
 """Decoded bytes up to which rows are one file, written together with the metadata."""
 _SHOWN = 5
@@ -167,13 +166,14 @@ class Changer:
 
     def _attempts(self, run: Callable[[], T]) -> T:
         """Start over when others changed too much of what was looked at."""
-        for attempt in range(_ATTEMPTS):
+        policy = self._committer.retry
+        for attempt in policy.tries():
             try:
                 return run()
             except ContendedError:
                 raise
             except (ConflictError, VersionNotFoundError):
-                if self._expected is not None or attempt == _ATTEMPTS - 1:
+                if self._expected is not None or attempt == policy.attempts - 1:
                     raise
         raise AssertionError
 

@@ -254,8 +254,10 @@ class TableMachine(RuleBasedStateMachine):
     def update(self, which: str, pick: int, step: int) -> None:
         ids = self.some(pick, step)
         self.serial += 1
-        found = self.handle(which).update({"x": self.serial / 2}, self.where(ids))
-        assert found.updated == self.model.update(self.now, ids, {"x": self.serial / 2})
+        wide = "word" in self.model.newest.columns
+        values: dict[str, Any] = {"word": f"u{self.serial}"} if wide else {"x": self.serial / 2}
+        found = self.handle(which).update(values, self.where(ids))
+        assert found.updated == self.model.update(self.now, ids, values)
         self.written(self.first.snapshot(), None)
 
     @rule(which=HANDLES, pick=st.integers(0, 6), step=st.integers(1, 5), count=st.integers(0, 3))
@@ -263,7 +265,8 @@ class TableMachine(RuleBasedStateMachine):
         columns = self.model.newest.columns
         made, _ = self.frame(count, columns, "arrow", 0, None, numbers=False)
         known = {row["id"]: row for row in self.model.newest.rows[pick % 7 :: step]}
-        rows = [*({**row, "x": -1.0} for row in known.values()), *made]
+        changed = {"word": None} if "word" in columns else {"x": -1.0}
+        rows = [*({**row, **changed} for row in known.values()), *made]
         types = WIDE if "word" in columns else THIN
         found = self.handle(which).upsert(arrow(rows, list(columns), types), on="id")
         if not rows:

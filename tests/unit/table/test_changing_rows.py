@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from atio import Table, col
+from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, ConflictError, InputError, NotFoundError, SchemaError
 from atio.storage import MemoryStorage
 from atio.table.keys import Keys
@@ -447,6 +448,7 @@ def test_a_failed_change_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         raise ConflictError("each time")
 
     monkeypatch.setattr(finding.DeleteFound, "apply", fail)
+    table._retry = RetryPolicy(attempts=3, sleep=lambda _: None)
     for call in (
         lambda: table.delete("id = 1"),
         lambda: table.update({"id": 7}, "id = 1"),
