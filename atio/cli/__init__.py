@@ -1,7 +1,7 @@
 """The command line: the roof over :class:`atio.Table`.
 
-One module a job: ``reading``, ``versions``, ``maintaining`` and ``transfer`` hold the commands, ``app``
-lists them, ``failures`` turns errors into exit codes. Nothing heavy is imported before a command needs it.
+One module a job: ``reading``, ``versions``, ``maintaining``, ``changing`` and ``transfer`` hold the commands,
+``app`` lists them, ``failures`` turns errors into exit codes. Nothing heavy is imported before a command needs it.
 """
 
 from __future__ import annotations

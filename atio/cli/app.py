@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from atio.cli import maintaining, reading, transfer, versions
+from atio.cli import changing, maintaining, reading, transfer, versions
 from atio.cli.failures import EXIT_CODES, USAGE, Commands
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
@@ -27,6 +27,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "merge-branch": versions.merge_branch,
         "drop-branch": versions.drop_branch,
     },
+    "Change rows": {"delete": changing.delete, "update": changing.update, "upsert": changing.upsert},
     "Move data": {"import": transfer.import_, "export": transfer.export, "copy": transfer.copy},
     "Look after": {
         "expire": maintaining.expire,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -319,9 +320,12 @@ def _assignment(values: Mapping[str, object], bound: BoundSchema) -> Callable[[p
 def _computed(name: str, value: object, schema: pa.Schema) -> Callable[[pa.Table], Any]:
     field = schema.field(name)
     from atio.predicate import Expr, Node, bind_value
+    from atio.predicate.bound import Const
 
     if isinstance(value, Expr | Node):
         bound = bind_value(value, schema)
+        if isinstance(bound.root, Const):
+            return _computed(name, bound.root.value.as_py(), schema)
 
         def compute(table: pa.Table) -> pa.ChunkedArray:
             found = bound.evaluate(table)
@@ -343,6 +347,8 @@ def _scalar(value: object, field: pa.Field) -> pa.Scalar:
         kind = kind.value_type
     whole = isinstance(value, int) and not isinstance(value, bool) and pa.types.is_integer(kind)
     try:
+        if isinstance(value, Decimal) and pa.types.is_floating(kind):
+            value = float(value)
         if value is None or whole or pa.types.is_floating(kind) or pa.types.is_nested(kind):
             return pa.scalar(value, kind)
         found = pa.scalar(value)

@@ -201,7 +201,9 @@ class _Found:
             parent=content.parent,
             message=f"version {content.version} again: later ones are damaged",
             token=None,
-            changes=snapshot.changes.replace(removed=(), deleted=0, merged=(), replaced=True, restored=content.version),
+            changes=snapshot.changes.replace(
+                removed=(), deleted=0, merged=(), replaced=True, restored=content.version
+            ),
         )
         ref = self._objects.put("metadata", again.encode(), identity=identity)
         return Version(version, again.time, identity, ref.size, ref.hash)
