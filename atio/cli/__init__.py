@@ -1,7 +1,8 @@
 """The command line: the roof over :class:`atio.Table`.
 
 One module a job: ``reading``, ``versions``, ``maintaining``, ``changing`` and ``transfer`` hold the commands,
-``app`` lists them, ``failures`` turns errors into exit codes. Nothing heavy is imported before a command needs it.
+``app`` lists them, ``failures`` turns errors into exit codes. Nothing heavy is imported before a command
+needs it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from atio.commit.state import Draft
-from atio.errors import ConflictError, ExistsError, VersionNotFoundError
+from atio.errors import ConflictError, ExistsError, SchemaError, VersionNotFoundError
 from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
 from atio.model import schema as spec
@@ -36,12 +36,15 @@ class CreateTable(msgspec.Struct, frozen=True):
 
     schema: BoundSchema
     properties: dict[str, str]
+    key: tuple[int, ...] = ()
 
     def apply(self, draft: Draft) -> Draft:
         if draft.base is not None:
             raise ExistsError("the table exists already", hint="open it with Table.open()")
         return msgspec.structs.replace(
-            draft, schema=self.schema, catalog=draft.catalog.replace(properties=FrozenDict(self.properties))
+            draft,
+            schema=self.schema,
+            catalog=draft.catalog.replace(properties=FrozenDict(self.properties), key=self.key),
         )
 
 
@@ -57,6 +60,7 @@ class AddFiles(msgspec.Struct, frozen=True):
     index: FrameIndex | None = None
 
     def apply(self, draft: Draft) -> Draft:
+        _check_keyed(draft)
         schema, older = draft.written(self.schema), draft.older_schemas
         identity: int | None = None
         if self.schema.ref in draft.older_schemas:
@@ -126,6 +130,8 @@ class ReplaceAll(msgspec.Struct, frozen=True):
             raise ConflictError(
                 "another commit added columns after these rows were written", hint="write the rows again"
             )
+        _check_keyed(draft)
+        check_key(draft.catalog.key, self.schema.spec.fields)
         schema = draft.written(self.schema)
         if schema.ref is None and schema.spec.id <= draft.last_schema_id:
             schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
@@ -186,6 +192,7 @@ class EvolveSchema(msgspec.Struct, frozen=True):
             names.update(edit.renamed)
         if fields == current.spec.fields:
             return draft
+        check_key(draft.catalog.key, fields)
         from atio.frames.pandas.notes import after_evolution
 
         made = BoundSchema(spec.Schema(id=draft.last_schema_id + 1, fields=fields))
@@ -244,6 +251,22 @@ class Forget(msgspec.Struct, frozen=True):
         assert base is not None
         found = {line.version for line in history.all_versions(draft.objects, base.pointer.history)}
         return msgspec.structs.replace(draft, retained=frozenset(found - (self.versions - base.tagged)))
+
+
+def _check_keyed(draft: Draft) -> None:
+    if draft.catalog.key and not draft.keyed:
+        raise ConflictError("the table has a key, which these rows were not compared by", hint="try again")
+
+
+def check_key(key: tuple[int, ...], fields: tuple[spec.Field, ...]) -> None:
+    """Raise unless the key's columns are among these, and of types that are equal or not."""
+    kinds = {field.id: field.type for field in fields}
+    for identity in key:
+        if kinds.get(identity) in (None, "halffloat", "float", "double"):
+            raise SchemaError(
+                "the table's key would lose a column, or a column of it would be floating",
+                hint="a column of the key keeps its name and its kind of type",
+            )
 
 
 def require_version(draft: Draft, version: int) -> None:

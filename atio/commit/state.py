@@ -40,8 +40,8 @@ _MAX_REMOVED = 1024
 _TURNS = 100
 """How often a reader starts over because others commit and expire while it reads."""
 _START = b'{"format_version":%d' % FORMAT_VERSION
-BRANCHES, VECTORS = "branches", "deletion-vectors"
-_FEATURES = frozenset({BRANCHES, VECTORS})
+BRANCHES, KEYS, VECTORS = "branches", "keys", "deletion-vectors"
+_FEATURES = frozenset({BRANCHES, KEYS, VECTORS})
 """Features of the specification that this implementation knows."""
 
 
@@ -179,9 +179,14 @@ def on_branch(stored: Pointer, catalog: Catalog, name: str) -> Pointer:
 
 
 def features_with(catalog: Catalog, features: Features) -> Features:
-    """The features of a table with this catalog: who knows no branches would remove their files."""
-    others = tuple(name for name in features.write if name != BRANCHES)
-    return features.replace(write=(*others, BRANCHES) if catalog.branches else others)
+    """The features of a table with this catalog.
+
+    Who knows no branches would remove their files, and who knows no keys would write rows with the same.
+    """
+    others = tuple(name for name in features.write if name not in (BRANCHES, KEYS))
+    named = (BRANCHES,) * bool(catalog.branches) + (KEYS,) * bool(catalog.key)
+    write = (*others, *named)
+    return features if write == features.write else features.replace(write=write)
 
 
 def trunk_of(objects: Objects, state: State) -> State:
@@ -260,6 +265,8 @@ class Draft(msgspec.Struct, frozen=True):
     forward: Branch | None = None
     """The branch whose versions the table's own line takes over."""
     features: Features = NO_FEATURES
+    keyed: bool = False
+    """It was made sure that rows to be added have keys that no other row has."""
 
     @classmethod
     def start(cls, objects: Objects, base: State | None, version: int) -> Draft:

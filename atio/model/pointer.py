@@ -116,13 +116,17 @@ class Branch(Model, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
-    """``metadata/<id>.json``: what belongs to the table and to no version: properties, tags and branches."""
+    """``metadata/<id>.json``: what belongs to the table and to no version, such as tags and branches.
+
+    ``key`` has the ids of the columns whose values no two rows share.
+    """
 
     kind: Literal["catalog"]
     time: Micros
     properties: dict[str, str] = {}
     tags: tuple[tuple[str, Tag], ...] = ()
     branches: tuple[tuple[str, Branch], ...] = ()
+    key: tuple[Count, ...] = ()
 
     def __post_init__(self) -> None:
         self.freeze("properties")

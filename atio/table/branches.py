@@ -7,7 +7,7 @@ from functools import partial
 
 from atio.commit.branching import AddFromBranch, CreateBranch, DropBranch, ForwardTo
 from atio.commit.build import Request
-from atio.commit.changes import AddFiles
+from atio.commit.changes import AddFiles, Change
 from atio.commit.loop import Committer
 from atio.commit.state import State, consistently, file_schema, load_schema, on_branch, refuse_unknown_writes
 from atio.errors import ConflictError, ContendedError, InputError
@@ -15,6 +15,8 @@ from atio.metadata.objects import Objects
 from atio.model.pointer import Branch
 from atio.model.snapshot import DataFile, Snapshot
 from atio.table import lookup
+from atio.table.finding import View
+from atio.table.keyed import new_keys
 from atio.table.scan import live_files
 
 _ATTEMPTS = 8
@@ -86,8 +88,13 @@ def _request(
     for file in files:
         if not file_schema(objects, file, schema, newest.schemas[1:]).same_structure(schema):
             raise _diverged(name, newest.version, "changed columns")
-    change = AddFromBranch(name, branch.snapshot, AddFiles(tuple(files), schema))
-    return Request("merge", (change,), message=message or f"branch {name!r}"), state.snapshot
+    changes: tuple[Change, ...] = (AddFromBranch(name, branch.snapshot, AddFiles(tuple(files), schema)),)
+    if state.catalog.key:
+        sources = ((file, file_schema(objects, file, schema, newest.schemas[1:])) for file in files)
+        compared = new_keys(objects, state, sources)
+        compared.look(View(objects, state.snapshot, state.schema))
+        changes = (compared, *changes)
+    return Request("merge", changes, message=message or f"branch {name!r}"), state.snapshot
 
 
 def _unmerged(objects: Objects, name: str, branch: Branch) -> Iterator[Snapshot]:

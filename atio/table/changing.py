@@ -35,6 +35,7 @@ from atio.table import properties
 from atio.table.alive import picked
 from atio.table.datafiles import discard
 from atio.table.finding import Ask, DeleteFound, Finder, Found, View
+from atio.table.keyed import NewKeys, key_of, new_keys
 from atio.table.keys import Keys, check_key
 from atio.table.matching import Matching
 from atio.table.sharing import append_changes
@@ -111,7 +112,8 @@ class Changer:
         objects = self._objects.recorder()
         with self._staged(objects, _peeked(state.schema.public.remove_metadata(), rows), state) as staged:
             change = DeleteFound(finder, only=found)
-            made = self._commit("update", (change, *self._appended(state, staged)), objects)
+            changes = (change, *self._appended(objects, state, staged, keep=not {*values} & {*key_of(state)}))
+            made = self._commit("update", changes, objects)
         return Changed(made.version, updated=change.rows)
 
     def replace(self, data: object, where: Where, token: str | None) -> Snapshot:
@@ -127,7 +129,7 @@ class Changer:
         checked = _with_tables(source, _inside(source.tables, state.schema, condition))
         finder = Finder(_asking(where))
         with self._staged(objects, checked, state) as staged:
-            changes = (DeleteFound(finder), *self._appended(state, staged))
+            changes = (DeleteFound(finder), *self._appended(objects, state, staged))
 
             def run() -> Snapshot:
                 self._look(finder)
@@ -144,6 +146,9 @@ class Changer:
         source = incoming(data)
         objects = self._objects.recorder()
         state = consistently(self._objects, lambda state: state)
+        on = on or key_of(state)
+        if not on:
+            raise InputError("the table has no key", hint="name the columns with on=, or make it with key=")
         check_key(on, state.schema.public)
         _check_complete(source.schema, state.schema.public)
         parts: list[pa.Table] = []
@@ -157,7 +162,9 @@ class Changer:
 
             def run() -> Changed:
                 self._look(finder)
-                made = self._commit("upsert", (change, *self._appended(state, staged)), objects)
+                same = set(on) == set(key_of(state))
+                changes = (change, *self._appended(objects, state, staged, keep=same))
+                made = self._commit("upsert", changes, objects)
                 updated = _distinct(change.found)
                 return Changed(made.version, inserted=staged.rows - updated, updated=updated)
 
@@ -199,10 +206,22 @@ class Changer:
     def _staged(self, objects: Objects, source: Incoming, state: State) -> _Staging:
         return _Staging(objects, source, state)
 
-    def _appended(self, state: State, staged: Staged) -> tuple[Change, ...]:
+    def _appended(
+        self, objects: Objects, state: State, staged: Staged, *, keep: bool = False
+    ) -> tuple[Change, ...]:
+        """What adds the rows, after others were deleted; ``keep``: their keys are those of the deleted ones."""
+        if not staged.files:
+            return ()
         chosen = state.catalog.properties
         merge = properties.file_options(chosen) if properties.merges(chosen) else None
-        return append_changes((staged,), merge) if staged.files else ()
+        changes = append_changes((staged,), merge)
+        if not state.catalog.key:
+            return changes
+        if keep:
+            return (NewKeys(None), *changes)
+        compared = new_keys(objects, state, ((file, staged.bound()) for file in staged.files))
+        consistently(self._objects, lambda state: compared.look(_view(self._objects, state)))
+        return (compared, *changes)
 
     def _commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
         return self._request(operation, changes, staged).snapshot

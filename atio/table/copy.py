@@ -101,7 +101,7 @@ class _Copying:
         own = () if state.branch else old.tags
         tags = tuple((name, tag) for name, tag in own if tag.version == line.version)
         catalog = old.replace(tags=tags, branches=())
-        is_empty = not catalog.properties and not tags
+        is_empty = not (catalog.properties or tags or catalog.key)
         return state.pointer.replace(
             features=features_with(catalog, state.pointer.features),
             table_id=new_id(),

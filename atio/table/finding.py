@@ -20,7 +20,7 @@ from atio.schema.bound import BoundSchema
 from atio.table.matching import Matching
 from atio.table.planning import Planned, plan
 
-_MOST_AGAIN = 32 * 2**20
+MOST_AGAIN = 32 * 2**20
 """Bytes of new data files that are looked at while others wait for the lock."""
 
 Ask = Callable[[BoundSchema], Bound]
@@ -156,7 +156,7 @@ class DeleteFound:
         return sum(one.touched.rows for one in self.found)
 
     def apply(self, draft: Draft) -> Draft:
-        self.found = self._finder.look(view_of(draft), _MOST_AGAIN)
+        self.found = self._finder.look(view_of(draft), MOST_AGAIN)
         if self._only is not None and [id(one) for one in self.found] != [id(one) for one in self._only]:
             raise ConflictError(
                 "other commits changed the rows that this one changes",

@@ -108,7 +108,9 @@ class Keys:
 
     def condition(self, bound: BoundSchema) -> Bound:
         """The condition that a row has one of these keys."""
-        check_key(self.names, bound.public)
+        for name in self.names:
+            if name not in bound.public.names:
+                raise ConflictError(f"another commit took the column {name!r} away meanwhile", column=name)
         parts: list[Value] = []
         for name, distinct in zip(self.names, self.values, strict=True):
             kind = bound.public.field(name).type
@@ -119,6 +121,10 @@ class Keys:
         root = parts[0] if len(parts) == 1 else Op("and", tuple(parts), pa.bool_())
         tree = both(*(Not(IsNull(Column((name,)))) for name in self.names))
         return _HasKey(tree, root, self)
+
+    def shown(self, rows: pa.Table) -> str:
+        """Some keys, for messages."""
+        return ", ".join(_shown(row) for row in rows.select(self.names).slice(0, _SHOWN).to_pylist())
 
     def _check_nulls(self) -> None:
         for name, column in zip(self.names, self._rows.columns, strict=True):
@@ -138,7 +144,7 @@ class Keys:
         counts = codes.value_counts()
         often = counts.field(0).filter(pc.greater(counts.field(1), 1))
         first = pc.index_in(often.slice(0, _SHOWN), value_set=codes)
-        shown = ", ".join(_shown(row) for row in self._rows.take(first).to_pylist())
+        shown = self.shown(self._rows.take(first))
         raise InputError(
             f"{len(often)} keys are there more than once in the data, such as {shown}",
             column=self.names[0],

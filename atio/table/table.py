@@ -102,6 +102,7 @@ class Table(Doors):
         schema: pa.Schema | None = None,
         *,
         format: str = "parquet",
+        key: str | Sequence[str] | None = None,
         properties: Mapping[str, str] | None = None,
         durable: bool = True,
         storage_options: Mapping[str, object] | None = None,
@@ -115,6 +116,9 @@ class Table(Doors):
             Arrow schema (a frame) serves as well: its rows are not written.
         format
             Of the data files: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``orc``.
+        key
+            A column, or columns, whose values no two rows may share; none of them may be null. ``append``
+            refuses rows whose key is there.
 
         Raises
         ------
@@ -124,7 +128,7 @@ class Table(Doors):
         table = cls.open(location, durable=durable, storage_options=storage_options)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         with table._located():  # noqa: SLF001
-            table._writer.create(schema, chosen)  # noqa: SLF001
+            table._writer.create(schema, chosen, (key,) if isinstance(key, str) else tuple(key or ()))  # noqa: SLF001
         return table
 
     @classmethod
@@ -300,7 +304,7 @@ class Table(Doors):
     def upsert(
         self,
         data: object,
-        on: str | Sequence[str],
+        on: str | Sequence[str] | None = None,
         *,
         message: str | None = None,
         expected_version: int | None = None,
@@ -315,7 +319,7 @@ class Table(Doors):
         data
             As for :meth:`append`, with all columns of the table.
         on
-            The column, or columns, that are the key. Floating columns cannot be.
+            The column, or columns, that are the key; the table's own if not given. Floating columns cannot be.
         message, expected_version
             As for :meth:`append`.
 
@@ -329,7 +333,7 @@ class Table(Doors):
             As for :meth:`delete`.
         """
         with self._located():
-            names = (on,) if isinstance(on, str) else tuple(on)
+            names = (on,) if isinstance(on, str) else tuple(on or ())
             return self._changer(message, expected_version).upsert(data, names)
 
     def _changer(self, message: str | None, expected_version: int | None) -> Changer:
@@ -428,6 +432,32 @@ class Table(Doors):
             after = {k: v for k, v in {**before, **changes}.items() if v is not None}
             properties.check(changes, after)
             self._writer.amend("properties", SetProperties(dict(changes)))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns whose values no two rows share; empty if the table has no key."""
+        from atio.table.keyed import key_of
+
+        with self._located():
+            return key_of(self._state())
+
+    def get(self, *key: object) -> dict[str, Any] | None:
+        """The row with this key, by column; None if there is none.
+
+        Parameters
+        ----------
+        key
+            The value of the key's column; of several columns, their values in order.
+
+        Raises
+        ------
+        InputError
+            The table has no key, or these are no values of it.
+        """
+        from atio.table.keyed import get
+
+        with self._located():
+            return self._read(lambda state: get(self._objects, state, self.url, key))
 
     @property
     def tags(self) -> dict[str, int]:

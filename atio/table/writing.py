@@ -93,7 +93,9 @@ class Writer:
         try:
             staged = _stage(objects, source, state, prefix=prefix, replace=intent.overwrite, grow=intent.grow)
             try:
-                request = msgspec.structs.replace(self._request(state, (staged,), intent), staged=objects)
+                request = msgspec.structs.replace(
+                    self._request(objects, state, (staged,), intent), staged=objects
+                )
                 outcome = self.committer.commit(request, None if source.streamed else state)
             except OutcomeUnknownError:
                 raise  # The files may be part of the table.
@@ -131,10 +133,26 @@ class Writer:
             # Committing the same files again, after an unknown outcome, must not add their rows twice.
             names = "\n".join(file.path for one in staged for file in one.files)
             intent.token = f"staged:{digest(names.encode())}" if names else None
-        request = self._request(load_state(self._objects), staged, intent)
+        request = self._request(self._objects, load_state(self._objects), staged, intent)
         return self.result(self.committer.commit(request))
 
-    def _request(self, state: State | None, staged: tuple[Staged, ...], intent: Intent) -> Request:
+    def _keyed(
+        self, objects: Objects, state: State | None, staged: tuple[Staged, ...], *, alone: bool = False
+    ) -> tuple[Change, ...]:
+        """What a key asks of new rows."""
+        if state is None or not state.catalog.key:
+            return ()
+        from atio.table.finding import View
+        from atio.table.keyed import new_keys
+
+        files = ((file, one.bound()) for one in staged for file in one.files)
+        change = new_keys(objects, state, files, alone=alone)
+        consistently(self._objects, lambda now: change.look(View(self._objects, now.snapshot, now.schema)))
+        return (change,)
+
+    def _request(
+        self, objects: Objects, state: State | None, staged: tuple[Staged, ...], intent: Intent
+    ) -> Request:
         first, *others = staged
         for one in staged:
             if one.table_id is not None and state is not None and one.table_id != state.pointer.table_id:
@@ -144,14 +162,16 @@ class Writer:
             replace = ReplaceAll(first.files, first.bound(), first.index, first.last_field_id)
             changes: tuple[Change, ...] = (
                 StillThere(first.files),
+                *self._keyed(objects, state, staged, alone=True),
                 replace,
                 *append_changes(tuple(others), None),
             )
         else:
             chosen = state.catalog.properties if state else {}
             merge = properties.file_options(chosen) if properties.merges(chosen) else None
-            changes = append_changes(staged, merge)
-            alone = others or intent.token or intent.expected_version is not None
+            keyed = self._keyed(objects, state, staged)
+            changes = (*keyed, *append_changes(staged, merge))
+            alone = others or keyed or intent.token or intent.expected_version is not None
             if not alone and self._objects.branch is None:
                 shared = partial(share, first, intent.message, merge)
         return Request(
@@ -175,14 +195,21 @@ class Writer:
 
     # -- everything else ---------------------------------------------------------------------
 
-    def create(self, schema: object, chosen: dict[str, str]) -> None:
+    def create(self, schema: object, chosen: dict[str, str], key: tuple[str, ...] = ()) -> None:
         """Make an empty table; ``schema`` is an Arrow schema, a frame or None."""
         properties.check(chosen, chosen)
         if schema is not None and not isinstance(schema, pa.Schema):
             schema = incoming(schema).schema
         fitter = Fitter(None)
         fitter.start(schema if schema is not None else pa.schema([]))
-        change = CreateTable(fitter.schema(), chosen)
+        made = fitter.schema()
+        ids: tuple[int, ...] = ()
+        if key:
+            from atio.table.keys import check_key
+
+            check_key(key, made.public)
+            ids = tuple(made.spec.fields[made.arrow.get_field_index(name)].id for name in key)
+        change = CreateTable(made, chosen, ids)
         self.committer.commit(Request("create", (change,), first_version=0, must_exist=False))
 
     def restore(self, version: int | str, message: str | None) -> Snapshot:

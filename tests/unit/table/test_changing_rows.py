@@ -432,7 +432,7 @@ def test_what_was_rewritten_is_looked_at_again_without_the_lock(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = Table(table._objects.storage.handle())  # type: ignore[attr-defined]
-    monkeypatch.setattr("atio.table.finding._MOST_AGAIN", 0)
+    monkeypatch.setattr("atio.table.finding.MOST_AGAIN", 0)
     between(monkeypatch, lambda: other.compact(sort_by="id"))
     assert table.upsert({"id": [5], "x": [0.0], "s": ["u"]}, on="id").updated == 1
     assert len(table.snapshot()) == 30
