@@ -171,6 +171,8 @@ class _Pruner:
 
     def member(self, op: Op) -> Outcomes:
         where = self.range(op.args[0])
+        if not len(op.option):
+            return Outcomes(_NO, _any(where.some, where.nan), where.null)
         if where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
             return Outcomes(where.some, _any(where.some, where.nan), where.null)
         values = _ascending(_comparable(op.option))

@@ -76,7 +76,7 @@ class Changer:
     def __init__(self, writer: Writer, message: str | None, expected_version: int | None) -> None:
         self._writer = writer
         self._committer = writer.committer
-        self._objects = writer.committer.objects
+        self.objects = writer.committer.objects
         self._message = message
         self._expected = expected_version
 
@@ -84,14 +84,14 @@ class Changer:
 
     def delete(self, where: Where) -> Changed:
         """See ``Table.delete``."""
-        return self._attempts(partial(self._delete, Finder(_asking(where))))
+        return self.attempts(partial(self._delete, Finder(_asking(where))))
 
     def _delete(self, finder: Finder) -> Changed:
-        _, found = self._look(finder)
+        _, found = self.look(finder)
         if not found:
             return Changed(None)
         change = DeleteFound(finder)
-        made = self._commit("delete", (change,))
+        made = self.commit("delete", (change,))
         return Changed(made.version, deleted=change.rows)
 
     def update(self, values: Mapping[str, object], where: Where) -> Changed:
@@ -100,60 +100,57 @@ class Changer:
             raise InputError(
                 "update() takes a dict of new values by column", hint='{"price": col("price") * 2}'
             )
-        return self._attempts(partial(self._update, dict(values), where))
+        return self.attempts(partial(self._update, dict(values), where))
 
     def _update(self, values: dict[str, object], where: Where) -> Changed:
         finder = Finder(_asking(where))
-        state, found = self._look(finder)
-        assign = _assignment(values, state.schema)  # Wrong columns are an error also where nothing matches.
+        state, found = self.look(finder)
+        assign = assignment(values, state.schema.public)
         if not found:
             return Changed(None)
-        rows = map(assign, self._rows(state, found))
-        objects = self._objects.recorder()
-        with self._staged(objects, _peeked(state.schema.public.remove_metadata(), rows), state) as staged:
+        rows = map(assign, self.rows(state, found))
+        objects = self.objects.recorder()
+        with self.staged(objects, peeked(state.schema.public.remove_metadata(), rows), state) as staged:
             change = DeleteFound(finder, only=found)
-            changes = (change, *self._appended(objects, state, staged, keep=not {*values} & {*key_of(state)}))
-            made = self._commit("update", changes, objects)
+            changes = (change, *self.appended(objects, state, staged, keep=not {*values} & {*key_of(state)}))
+            made = self.commit("update", changes, objects)
         return Changed(made.version, updated=change.rows)
 
     def replace(self, data: object, where: Where, token: str | None) -> Snapshot:
         """See ``Table.overwrite`` with ``where``."""
         source = incoming(data)
-        objects = self._objects.recorder()
-        state = consistently(self._objects, lambda state: state)
+        objects = self.objects.recorder()
+        state = consistently(self.objects, lambda state: state)
         if token is not None:
-            known = consistently(self._objects, partial(self._committer.version_of, token))
+            known = consistently(self.objects, partial(self._committer.version_of, token))
             if known is not None:
                 return self._writer.result(Outcome(state.snapshot, known))
         condition = _asking(where)(state.schema)
         checked = _with_tables(source, _inside(source.tables, state.schema, condition))
         finder = Finder(_asking(where))
-        with self._staged(objects, checked, state) as staged:
-            changes = (DeleteFound(finder), *self._appended(objects, state, staged))
+        with self.staged(objects, checked, state) as staged:
+            changes = (DeleteFound(finder), *self.appended(objects, state, staged))
 
             def run() -> Snapshot:
-                self._look(finder)
+                self.look(finder)
                 outcome = self._request("overwrite", changes, objects, token=token)
                 made = self._writer.result(outcome)
                 if outcome.replayed is not None:
                     self._writer.discard_unused(staged, made, outcome.replayed)
                 return made
 
-            return self._attempts(run)
+            return self.attempts(run)
 
     def upsert(self, data: object, on: Sequence[str]) -> Changed:
         """See ``Table.upsert``."""
         source = incoming(data)
-        objects = self._objects.recorder()
-        state = consistently(self._objects, lambda state: state)
-        on = on or key_of(state)
-        if not on:
-            raise InputError("the table has no key", hint="name the columns with on=, or make it with key=")
-        check_key(on, state.schema.public)
-        _check_complete(source.schema, state.schema.public)
+        objects = self.objects.recorder()
+        state = consistently(self.objects, lambda state: state)
+        on = key_columns(on, state)
+        check_complete(source.schema, state.schema.public)
         parts: list[pa.Table] = []
         kept = _with_tables(source, _collected(source.tables, on, state.schema, parts))
-        with self._staged(objects, kept, state) as staged:
+        with self.staged(objects, kept, state) as staged:
             if not staged.rows:
                 return Changed(None)
             keys = Keys(pa.concat_tables(parts))
@@ -161,18 +158,18 @@ class Changer:
             change = DeleteFound(finder)
 
             def run() -> Changed:
-                self._look(finder)
+                self.look(finder)
                 same = set(on) == set(key_of(state))
-                changes = (change, *self._appended(objects, state, staged, keep=same))
-                made = self._commit("upsert", changes, objects)
-                updated = _distinct(change.found)
+                changes = (change, *self.appended(objects, state, staged, keep=same))
+                made = self.commit("upsert", changes, objects)
+                updated = distinct(change.found)
                 return Changed(made.version, inserted=staged.rows - updated, updated=updated)
 
-            return self._attempts(run)
+            return self.attempts(run)
 
     # -- steps ---------------------------------------------------------------------------------
 
-    def _attempts(self, run: Callable[[], T]) -> T:
+    def attempts(self, run: Callable[[], T]) -> T:
         """Start over when others changed too much of what was looked at."""
         policy = self._committer.retry
         for attempt in policy.tries():
@@ -185,31 +182,31 @@ class Changer:
                     raise
         raise AssertionError
 
-    def _look(self, finder: Finder) -> tuple[State, list[Found]]:
+    def look(self, finder: Finder) -> tuple[State, list[Found]]:
         """Find the rows, while nobody waits."""
-        return consistently(self._objects, lambda state: (state, finder.look(_view(self._objects, state))))
+        return consistently(self.objects, lambda state: (state, finder.look(_view_now(self.objects, state))))
 
-    def _rows(self, state: State, found: Iterable[Found]) -> Iterator[pa.Table]:
+    def rows(self, state: State, found: Iterable[Found]) -> Iterator[pa.Table]:
         """All columns of the rows that were found, a bounded part at a time."""
-        view = _view(self._objects, state)
+        view = _view_now(self.objects, state)
         names = state.schema.arrow.names
         for one in found:
             file = one.touched.file
-            condition = _everything(state.schema)
-            matching = Matching(self._objects, state.schema, names, condition)
+            condition = everything(state.schema)
+            matching = Matching(self.objects, state.schema, names, condition)
             mask = one.mask
             if mask is None:
                 yield from matching.pieces(file, view.source(file), whole=False, threads=True)
             else:
                 yield from matching.rows_at(file, view.source(file), mask)
 
-    def _staged(self, objects: Objects, source: Incoming, state: State) -> _Staging:
+    def staged(self, objects: Objects, source: Incoming, state: State) -> _Staging:
         return _Staging(objects, source, state)
 
-    def _appended(
+    def appended(
         self, objects: Objects, state: State, staged: Staged, *, keep: bool = False
     ) -> tuple[Change, ...]:
-        """What adds the rows, after others were deleted; ``keep``: their keys are those of the deleted ones."""
+        """What adds rows, after others were deleted; ``keep``: their keys are surely their own."""
         if not staged.files:
             return ()
         chosen = state.catalog.properties
@@ -220,10 +217,10 @@ class Changer:
         if keep:
             return (NewKeys(None), *changes)
         compared = new_keys(objects, state, ((file, staged.bound()) for file in staged.files))
-        consistently(self._objects, lambda state: compared.look(_view(self._objects, state)))
+        consistently(self.objects, lambda state: compared.look(_view_now(self.objects, state)))
         return (compared, *changes)
 
-    def _commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
+    def commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
         return self._request(operation, changes, staged).snapshot
 
     def _request(
@@ -277,7 +274,7 @@ class _Staging:
             self._lease = None
 
 
-def _view(objects: Objects, state: State) -> View:
+def _view_now(objects: Objects, state: State) -> View:
     return View(objects, state.snapshot, state.schema)
 
 
@@ -287,13 +284,13 @@ def _asking(where: Where) -> Ask:
     return lambda bound: bind(where, bound.public)
 
 
-def _everything(bound: BoundSchema) -> Any:
+def everything(bound: BoundSchema) -> Any:
     from atio.predicate import bind_value
 
     return bind_value(True, bound.public)
 
 
-def _peeked(schema: pa.Schema, tables: Iterator[pa.Table]) -> Incoming:
+def peeked(schema: pa.Schema, tables: Iterator[pa.Table]) -> Incoming:
     """As few rows as will be one file are gathered beforehand: that is written with the metadata."""
     held: list[pa.Table] = []
     size = 0
@@ -302,8 +299,7 @@ def _peeked(schema: pa.Schema, tables: Iterator[pa.Table]) -> Incoming:
         size += table.nbytes
         if size > _SMALL:
             return Incoming(schema, chain(held, tables), None, None, streamed=True)
-    whole = pa.concat_tables(held)
-    return Incoming(schema, iter([whole]), whole.num_rows, None, streamed=False)
+    return Incoming(schema, iter(held), sum(table.num_rows for table in held), None, streamed=False)
 
 
 def _with_tables(source: Incoming, tables: Iterator[pa.Table]) -> Incoming:
@@ -313,9 +309,8 @@ def _with_tables(source: Incoming, tables: Iterator[pa.Table]) -> Incoming:
 # -- update ----------------------------------------------------------------------------------------
 
 
-def _assignment(values: Mapping[str, object], bound: BoundSchema) -> Callable[[pa.Table], pa.Table]:
+def assignment(values: Mapping[str, object], schema: pa.Schema) -> Callable[[pa.Table], pa.Table]:
     """What gives rows their new values; those of all columns are computed from the old ones."""
-    schema = bound.public
     made: dict[str, Callable[[pa.Table], Any]] = {}
     for name, value in values.items():
         if name not in schema.names:
@@ -431,8 +426,17 @@ def _as_field(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
     return cast(column, field)
 
 
-def _check_complete(given: pa.Schema, schema: pa.Schema) -> None:
-    """Rows of an upsert replace others whole."""
+def key_columns(on: Sequence[str], state: State) -> Sequence[str]:
+    """The columns to compare rows by, checked; the table's key if none are named."""
+    on = on or key_of(state)
+    if not on:
+        raise InputError("the table has no key", hint="name the columns with on=, or make it with key=")
+    check_key(on, state.schema.public)
+    return on
+
+
+def check_complete(given: pa.Schema, schema: pa.Schema) -> None:
+    """Raise unless new rows, which replace others whole, have all columns."""
     lacking = [name for name in schema.names if name not in given.names]
     if lacking:
         raise SchemaError(
@@ -447,11 +451,11 @@ def _collected(
 ) -> Iterator[pa.Table]:
     """The tables; their keys are gathered in ``parts``."""
     for table in tables:
-        parts.append(_keys_of(table, on, bound))
+        parts.append(keys_of(table, on, bound))
         yield table
 
 
-def _keys_of(table: pa.Table, on: Sequence[str], bound: BoundSchema) -> pa.Table:
+def keys_of(table: pa.Table, on: Sequence[str], bound: BoundSchema) -> pa.Table:
     found = _fitted(table, on, bound)
     plain = []
     for column in found.columns:
@@ -462,7 +466,7 @@ def _keys_of(table: pa.Table, on: Sequence[str], bound: BoundSchema) -> pa.Table
     return pa.table(plain, names=list(on))
 
 
-def _distinct(found: Iterable[Found]) -> int:
+def distinct(found: Iterable[Found]) -> int:
     """How many keys the rows that were found have."""
     noted = [places for one in found for places in one.noted]
     return len(pa.chunked_array(noted, pa.int64()).unique()) if noted else 0

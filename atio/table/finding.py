@@ -156,19 +156,37 @@ class DeleteFound:
         return sum(one.touched.rows for one in self.found)
 
     def apply(self, draft: Draft) -> Draft:
+        self.look(draft)
+        return DeleteRows(tuple(one.touched for one in self.found)).apply(draft)
+
+    def look(self, draft: Draft) -> None:
+        """Find the rows in the version that is being made."""
         self.found = self._finder.look(view_of(draft), MOST_AGAIN)
         if self._only is not None and [id(one) for one in self.found] != [id(one) for one in self._only]:
             raise ConflictError(
                 "other commits changed the rows that this one changes",
                 hint="try again when fewer write at once",
             )
-        return DeleteRows(tuple(one.touched for one in self.found)).apply(draft)
+
+
+class StillSo:
+    """A requirement of a commit: the rows that match are those that were found."""
+
+    def __init__(self, finder: Finder, found: list[Found]) -> None:
+        self._question = DeleteFound(finder, found)
+
+    def apply(self, draft: Draft) -> Draft:
+        self._question.look(draft)
+        return draft
 
 
 def view_of(draft: Draft) -> View:
     """The rows of a version that is being made."""
-    if draft.base is not None and draft.files is draft.base.snapshot.files:
-        return View(draft.objects, draft.base.snapshot, draft.base.schema)
+    base = draft.base
+    if base is not None and draft.schema is base.schema:
+        snapshot = base.snapshot
+        if draft.files is snapshot.files and draft.manifests is snapshot.manifests:
+            return View(draft.objects, snapshot, base.schema)
     assert draft.schema is not None
     schema = put_schema(draft.objects, draft.schema)
     assert schema.ref is not None

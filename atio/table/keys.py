@@ -81,6 +81,11 @@ class Keys:
         assert codes is not None
         self._check_unique(codes)
 
+    @property
+    def rows(self) -> pa.Table:
+        """The key's columns."""
+        return self._rows
+
     def __len__(self) -> int:
         return int(self._rows.num_rows)
 
@@ -150,6 +155,21 @@ class Keys:
             column=self.names[0],
             hint="keep one row of each key",
         )
+
+
+class WithoutKey(Bound, frozen=True, eq=False, dict=True):
+    """The condition that a row has none of these keys; nothing can be skipped."""
+
+    keys: Keys
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.keys.names)
+
+    def evaluate(self, table: pa.Table | pa.RecordBatch) -> pa.BooleanArray:
+        import pyarrow.compute as pc
+
+        return pc.invert(self.keys.matches(table))
 
 
 class _HasKey(Bound, frozen=True, eq=False, dict=True):

@@ -153,6 +153,7 @@ class Table(Doors):
         expected_version: int | None = None,
         checkpoint_rows: int | None = None,
         schema_mode: Literal["strict", "merge"] = "strict",
+        on_conflict: Literal["error", "update", "ignore"] = "error",
     ) -> Snapshot:
         """Add rows as a new version; the first write creates the table.
 
@@ -177,9 +178,14 @@ class Table(Doors):
         schema_mode
             ``"merge"`` adds columns that the table does not have, nullable, behind its own; ``"strict"``
             refuses them.
+        on_conflict
+            In a table with a key, for rows whose key is there: ``"update"`` replaces that row, as
+            :meth:`upsert` does; ``"ignore"`` leaves the new one out.
 
         Raises
         ------
+        ExistsError
+            A key is in the table already.
         SchemaError
             Naming the column, what was expected and what was found.
         ConflictError
@@ -187,6 +193,19 @@ class Table(Doors):
         OutcomeUnknownError
             The commit may have landed.
         """
+        if on_conflict != "error":
+            with self._located():
+                if on_conflict not in ("update", "ignore"):
+                    raise InputError(f"on_conflict is {on_conflict!r}; it is 'error', 'update' or 'ignore'")
+                if token is not None or checkpoint_rows is not None or schema_mode != "strict":
+                    raise InputError(
+                        "on_conflict goes without token, checkpoint_rows and schema_mode",
+                        hint="repeating such an append is harmless",
+                    )
+            made = self.merge(
+                data, when_matched=on_conflict, message=message, expected_version=expected_version
+            )
+            return self.snapshot(made.version)
         if checkpoint_rows is None:
             return self._write(
                 data,
@@ -319,7 +338,7 @@ class Table(Doors):
         data
             As for :meth:`append`, with all columns of the table.
         on
-            The column, or columns, that are the key; the table's own if not given. Floating columns cannot be.
+            The column, or columns, that are the key (not floating); the table's own if not given.
         message, expected_version
             As for :meth:`append`.
 
@@ -335,6 +354,49 @@ class Table(Doors):
         with self._located():
             names = (on,) if isinstance(on, str) else tuple(on or ())
             return self._changer(message, expected_version).upsert(data, names)
+
+    def merge(
+        self,
+        data: object,
+        on: str | Sequence[str] | None = None,
+        *,
+        when_matched: Literal["update", "delete", "ignore"] | Mapping[str, object] = "update",
+        when_not_matched: Literal["insert", "ignore"] = "insert",
+        when_not_matched_by_source: Literal["ignore", "delete"] = "ignore",
+        message: str | None = None,
+        expected_version: int | None = None,
+    ) -> Changed:
+        """Compare rows with the table's by key, and insert, change or delete accordingly, as one version.
+
+        Parameters
+        ----------
+        data
+            As for :meth:`append`, with all columns of the table where rows are inserted or replaced. Held in
+            memory, except for what :meth:`upsert` does as well.
+        on
+            As for :meth:`upsert`.
+        when_matched
+            What becomes of the table's rows whose key is in the data: ``"update"`` puts the data's row in
+            their place; a dict gives them other values as :meth:`update` does, where ``col("source", "qty")``
+            is a column of the data's row; ``"delete"``; ``"ignore"``.
+        when_not_matched
+            Whether rows of the data whose key is not in the table are inserted.
+        when_not_matched_by_source
+            Whether the table's rows whose key is not in the data (also those without a key) are deleted.
+        message, expected_version
+            As for :meth:`append`.
+
+        Raises
+        ------
+        InputError, SchemaError, ConflictError
+            As for :meth:`upsert`.
+        """
+        from atio.table.merging import Plan, merge
+
+        with self._located():
+            names = (on,) if isinstance(on, str) else tuple(on or ())
+            plan = Plan.of(when_matched, when_not_matched, when_not_matched_by_source)
+            return merge(self._changer(message, expected_version), data, names, plan)
 
     def _changer(self, message: str | None, expected_version: int | None) -> Changer:
         from atio.table.changing import Changer
