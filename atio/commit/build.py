@@ -166,7 +166,7 @@ def _forward(draft: Draft, branch: Branch, identity: str) -> tuple[Snapshot, Ver
 def _catalog_ref(draft: Draft, catalog: Catalog, now: int) -> Ref | None:
     if draft.base and catalog is draft.base.catalog:
         return draft.base.pointer.catalog
-    if not (catalog.properties or catalog.tags or catalog.branches):
+    if catalog.is_empty:
         return None
     return draft.objects.put("metadata", catalog.replace(time=now).encode())
 

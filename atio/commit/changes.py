@@ -11,12 +11,12 @@ from typing import Protocol
 import msgspec
 
 from atio.commit.state import Draft
-from atio.errors import ConflictError, ExistsError, VersionNotFoundError
+from atio.errors import ConflictError, ExistsError, SchemaError, VersionNotFoundError
 from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
 from atio.model import schema as spec
 from atio.model.base import FrozenDict
-from atio.model.pointer import Tag
+from atio.model.pointer import Catalog, PartitionField, SortField, Tag
 from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
@@ -35,14 +35,12 @@ class CreateTable(msgspec.Struct, frozen=True):
     """Make a table that does not exist: version 0."""
 
     schema: BoundSchema
-    properties: dict[str, str]
+    catalog: Catalog
 
     def apply(self, draft: Draft) -> Draft:
         if draft.base is not None:
             raise ExistsError("the table exists already", hint="open it with Table.open()")
-        return msgspec.structs.replace(
-            draft, schema=self.schema, catalog=draft.catalog.replace(properties=FrozenDict(self.properties))
-        )
+        return msgspec.structs.replace(draft, schema=self.schema, catalog=self.catalog)
 
 
 class AddFiles(msgspec.Struct, frozen=True):
@@ -131,6 +129,7 @@ class ReplaceAll(msgspec.Struct, frozen=True):
             schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
         rows = sum(file.rows for file in self.files)
         before = draft.summary
+        require_columns(msgspec.structs.replace(draft, schema=schema))
         return msgspec.structs.replace(
             draft,
             schema=schema,
@@ -193,7 +192,9 @@ class EvolveSchema(msgspec.Struct, frozen=True):
         metadata = {scalars.text(key): scalars.text(value) for key, value in notes.items()}
         made = BoundSchema(made.spec.replace(metadata=FrozenDict(metadata)))
         older = draft.older_schemas if current.ref is None else (current.ref, *draft.older_schemas)
-        return msgspec.structs.replace(draft, schema=made, older_schemas=older)
+        draft = msgspec.structs.replace(draft, schema=made, older_schemas=older)
+        require_columns(draft)
+        return draft
 
 
 class SetTag(msgspec.Struct, frozen=True):
@@ -232,6 +233,39 @@ class SetProperties(msgspec.Struct, frozen=True):
         merged = {**draft.catalog.properties, **self.properties}
         kept = FrozenDict({name: value for name, value in merged.items() if value is not None})
         return msgspec.structs.replace(draft, catalog=draft.catalog.replace(properties=kept))
+
+
+class SetLayout(msgspec.Struct, frozen=True):
+    """How files are laid out from now on; None for what stays as it is."""
+
+    partitioning: tuple[PartitionField, ...] | None = None
+    sorting: tuple[SortField, ...] | None = None
+
+    def apply(self, draft: Draft) -> Draft:
+        catalog = draft.catalog
+        if self.partitioning is not None:
+            catalog = catalog.replace(partitioning=self.partitioning)
+        if self.sorting is not None:
+            catalog = catalog.replace(sorting=self.sorting)
+        made = msgspec.structs.replace(draft, catalog=catalog)
+        require_columns(made)
+        return made
+
+
+def require_columns(draft: Draft) -> None:
+    """Raise ``SchemaError`` if a column that the catalog names is not there (any more)."""
+    assert draft.schema is not None
+    known = draft.schema.paths
+    for what, fields in (("partitioning", draft.catalog.partitioning), ("sorting", draft.catalog.sorting)):
+        for field in fields:
+            if field.id not in known:
+                before = draft.base.schema.paths if draft.base else {}
+                name = ".".join(before.get(field.id, (f"(field {field.id})",)))
+                raise SchemaError(
+                    f"column {name!r} is part of the table's {what}",
+                    column=name,
+                    hint=f"call set_{what}() without it first",
+                )
 
 
 class Forget(msgspec.Struct, frozen=True):

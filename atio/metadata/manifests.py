@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from atio.errors import DamagedError
 from atio.metadata.columns import column
 from atio.metadata.objects import Objects
-from atio.model.snapshot import DataFile, Footer, ManifestRef
+from atio.model.snapshot import DataFile, Footer, ManifestRef, PartitionValue
 from atio.schema import scalars
 
 _FIXED = pa.schema(
@@ -26,6 +28,7 @@ _FIXED = pa.schema(
         pa.field("schema_id", pa.int64(), nullable=False),
         pa.field("footer_size", pa.int64()),
         pa.field("footer_hash", pa.string()),
+        pa.field("partition", pa.string()),
     ]
 )
 _LEAST = 10
@@ -87,8 +90,11 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         "schema_id": [e.schema_id for e in entries],
         "footer_size": [e.footer.size if e.footer else None for e in entries],
         "footer_hash": [e.footer.hash if e.footer else None for e in entries],
+        "partition": [_written(e.partition) for e in entries],
     }
-    fields = list(_FIXED)
+    # Most tables have no partitions, and older ones have no such column.
+    parted = any(e.partition for e in entries)
+    fields = [field for field in _FIXED if parted or field.name != "partition"]
     arrays = [column(columns[field.name], field.type) for field in fields]
     stats: dict[int, dict[int, tuple[Any, ...]]] = {}
     for place, entry in enumerate(entries):
@@ -117,6 +123,16 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         table, sink, compression="zstd", write_statistics=False, store_schema=False, use_dictionary=False
     )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _written(partition: tuple[PartitionValue, ...]) -> str | None:
+    return msgspec.json.encode(partition).decode() if partition else None
+
+
+@lru_cache(2**12)
+def partition(text: str | None) -> tuple[PartitionValue, ...]:
+    """An entry's partition, of its column in the manifest; ``ValueError`` if it is none."""
+    return msgspec.json.decode(text, type=tuple[PartitionValue, ...]) if text else ()
 
 
 def _checked(name: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -177,12 +193,13 @@ class Entries:
     def files(self, places: Sequence[int] | None = None) -> tuple[DataFile, ...]:
         """The entries at these places, or all, with all that is known of them."""
         statistics = [n for n in self._file.schema_arrow.names if n not in _FIXED.names]
-        self._load([*_FIXED.names, *statistics])
+        present = [n for n in _FIXED.names if n != "partition" or n in self._names]
+        self._load([*present, *statistics])
         columns = {**self._columns}
         if places is not None:
             indices = column(places, pa.int64())
             columns = {name: found.take(indices) for name, found in columns.items()}
-        fixed = {name: columns[name].to_pylist() for name in _FIXED.names}
+        fixed = {name: columns[name].to_pylist() for name in present}
         stats: list[list[tuple[Any, ...]]] = [[] for _ in fixed["path"]]
         for identity in (int(n.removesuffix(".nulls")) for n in statistics if n.endswith(".nulls")):
             names = [name for suffix in _SUFFIXES if (name := f"{identity}{suffix}") in columns]
@@ -190,13 +207,15 @@ class Entries:
                 if any(value is not None for value in values):
                     lower, upper, *counts = values
                     stats[place].append((identity, scalars.encode(lower), scalars.encode(upper), *counts))
-        plain = [n for n in _FIXED.names if not n.startswith("footer")]
+        plain = [n for n in _FIXED.names if not n.startswith(("footer", "partition"))]
+        parts = fixed.get("partition") or [None] * len(fixed["path"])
         footers = zip(fixed["footer_size"], fixed["footer_hash"], strict=True)
         return tuple(
             DataFile(
                 **{name: fixed[name][place] for name in plain},
                 footer=None if size is None else Footer(size=size, hash=checksum),
                 stats=tuple(stats[place]),
+                partition=partition(parts[place]),
             )
             for place, (size, checksum) in enumerate(footers)
         )

@@ -8,6 +8,8 @@ from atio.model.paths import check_path
 StatValue = bool | int | float | str | None
 ColumnStatistics = tuple[StatValue, ...]
 """``[field id, lower, upper, nulls]``, floating columns with a fifth member ``nans``."""
+PartitionValue = tuple[StatValue, ...]
+"""``[field id, transform, value]``: what all rows of a file have in common."""
 
 
 def _check_kind(path: str, folder: str) -> None:
@@ -36,6 +38,8 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
         Written only where it differs from the table's ``format`` property default, Parquet.
     schema_id
         The schema it was written with.
+    partition
+        The partition that all its rows are of; empty if they were not parted.
     """
 
     path: str
@@ -48,6 +52,7 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     schema_id: Count = 1
     footer: Footer | None = None
     stats: tuple[ColumnStatistics, ...] = ()
+    partition: tuple[PartitionValue, ...] = ()
 
     def __post_init__(self) -> None:
         _check_kind(self.path, "data/")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from atio.table.compact import Compacted
     from atio.table.diff import Diff
     from atio.table.expire import Expired
+    from atio.table.layout import PartitionBy
     from atio.table.ordering import SortBy
     from atio.table.repair import Repaired
     from atio.table.stage import Staged
@@ -100,6 +101,8 @@ class Table(Doors):
         location: Location,
         schema: pa.Schema | None = None,
         *,
+        partition_by: PartitionBy | None = None,
+        sort_by: SortBy | None = None,
         format: str = "parquet",
         properties: Mapping[str, str] | None = None,
         durable: bool = True,
@@ -112,6 +115,12 @@ class Table(Doors):
         schema
             Arrow schema of the columns; fields that are not nullable are enforced. Anything with an
             Arrow schema (a frame) serves as well: its rows are not written.
+        partition_by
+            What each data file has one value of: ``"month(date)"``, ``"bucket(16, id)"``,
+            ``"truncate(4, name)"``, a column; also ``year``, ``day`` and ``hour``. Queries need not know:
+            a condition on the column finds the files.
+        sort_by
+            Columns that the rows of each write are sorted by, each ``"a"`` or ``("a", "descending")``.
         format
             Of the data files: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``orc``.
 
@@ -123,7 +132,9 @@ class Table(Doors):
         table = cls.open(location, durable=durable, storage_options=storage_options)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         with table._located():  # noqa: SLF001
-            table._writer.create(schema, chosen)  # noqa: SLF001
+            table._writer.create(  # noqa: SLF001
+                schema, chosen, partition_by=partition_by, sort_by=sort_by
+            )
         return table
 
     @classmethod
@@ -309,6 +320,49 @@ class Table(Doors):
             self._writer.amend("properties", SetProperties(dict(changes)))
 
     @property
+    def partitioning(self) -> list[str]:
+        """What files are parted by, as ``partition_by`` takes it; empty if by nothing."""
+        from atio.table.layout import layout_of
+
+        with self._located():
+            state = self._state()
+            return [str(part) for part in layout_of(state.catalog, state.schema).parts]
+
+    def set_partitioning(self, partition_by: PartitionBy | None) -> None:
+        """Part the rows of later writes by something else, or by nothing (None).
+
+        Files that are there stay as they are until ``compact()``. Takes no version number.
+        """
+        from atio.commit.changes import SetLayout
+        from atio.table.layout import partition_fields
+
+        with self._located():
+            fields = partition_fields(partition_by, self._state().schema)
+            self._writer.amend("partition", SetLayout(partitioning=fields))
+
+    @property
+    def sorting(self) -> list[tuple[str, str]]:
+        """Columns that rows are sorted by within a write, with their directions."""
+        from atio.table.layout import layout_of
+
+        with self._located():
+            state = self._state()
+            order = layout_of(state.catalog, state.schema).order
+            return [] if order is None else list(zip(order.columns, order.directions, strict=True))
+
+    def set_sorting(self, sort_by: SortBy | None) -> None:
+        """Sort the rows of later writes, and of compactions, by other columns, or not (None).
+
+        Takes no version number.
+        """
+        from atio.commit.changes import SetLayout
+        from atio.table.layout import sort_fields
+
+        with self._located():
+            fields = sort_fields(sort_by, self._state().schema)
+            self._writer.amend("sort", SetLayout(sorting=fields))
+
+    @property
     def tags(self) -> dict[str, int]:
         """Versions by tag."""
         with self._located():
@@ -471,7 +525,9 @@ class Table(Doors):
         """Rewrite many small data files into few, as one version with the same rows.
 
         Without an order, neighbouring files smaller than three quarters of the target become one where that
-        makes them fewer, and all rows keep their places. With one, all files are rewritten.
+        makes them fewer, and all rows keep their places. With one, all files are rewritten. Of a table with
+        partitions, files of one partition become one; those that were written before it had these
+        partitions are parted. The order of the table, if it has one, is that within new files.
 
         Parameters
         ----------

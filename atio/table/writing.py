@@ -12,16 +12,18 @@ import pyarrow as pa
 from atio.commit.build import Request
 from atio.commit.changes import Change, CreateTable, EvolveSchema, ReplaceAll, Restore
 from atio.commit.loop import Committer, Outcome, RetryPolicy
-from atio.commit.state import State, consistently, load_schema, load_state
+from atio.commit.state import NO_CATALOG, State, consistently, load_schema, load_state
 from atio.errors import AtioError, ConflictError, ContendedError, InputError, OutcomeUnknownError
 from atio.frames import Incoming, incoming
 from atio.metadata.objects import Objects, digest
-from atio.model.base import new_id
+from atio.model.base import FrozenDict, new_id
 from atio.model.snapshot import Snapshot
 from atio.schema.evolve import Edit
 from atio.schema.fit import Fitter
 from atio.table import lookup, properties
 from atio.table.datafiles import discard
+from atio.table.layout import PartitionBy, partition_fields, sort_fields
+from atio.table.ordering import SortBy
 from atio.table.present import StillThere
 from atio.table.scan import live_files
 from atio.table.sharing import append_changes, share, understand
@@ -166,14 +168,27 @@ class Writer:
 
     # -- everything else ---------------------------------------------------------------------
 
-    def create(self, schema: object, chosen: dict[str, str]) -> None:
+    def create(
+        self,
+        schema: object,
+        chosen: dict[str, str],
+        *,
+        partition_by: PartitionBy | None = None,
+        sort_by: SortBy | None = None,
+    ) -> None:
         """Make an empty table; ``schema`` is an Arrow schema, a frame or None."""
         properties.check(chosen, chosen)
         if schema is not None and not isinstance(schema, pa.Schema):
             schema = incoming(schema).schema
         fitter = Fitter(None)
         fitter.start(schema if schema is not None else pa.schema([]))
-        change = CreateTable(fitter.schema(), chosen)
+        made = fitter.schema()
+        catalog = NO_CATALOG.replace(
+            properties=FrozenDict(chosen),
+            partitioning=partition_fields(partition_by, made),
+            sorting=sort_fields(sort_by, made),
+        )
+        change = CreateTable(made, catalog)
         self.committer.commit(Request("create", (change,), first_version=0, must_exist=False))
 
     def restore(self, version: int | str, message: str | None) -> Snapshot:
