@@ -70,6 +70,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
     draft = Draft.start(objects, base, version)
     for change in request.changes:
         draft = change.apply(draft)
+    _require_checked(draft)
     assert draft.schema is not None
     schema = put_schema(objects, draft.schema)
     if draft.forward is not None:
@@ -105,6 +106,14 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
         last_field_id=pointer.last_field_id,
     )
     return State("", pointer.replace(catalog=ref), snapshot, schema, catalog, base.branch, stored)
+
+
+def _require_checked(draft: Draft) -> None:
+    """No commit adds rows past the table's checks, whatever it is made of."""
+    before = draft.base.snapshot.summary.added if draft.base else 0
+    adds = draft.summary.added > before or draft.forward is not None
+    if adds and draft.catalog.checks and not draft.is_checked:
+        raise AssertionError("rows were added that nobody checked")
 
 
 def _grown(catalog: Catalog, base: State, pointer: Pointer) -> Catalog:

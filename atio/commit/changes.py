@@ -11,12 +11,12 @@ from typing import Protocol
 import msgspec
 
 from atio.commit.state import Draft
-from atio.errors import ConflictError, ExistsError, SchemaError, VersionNotFoundError
+from atio.errors import ConflictError, ExistsError, NotFoundError, SchemaError, VersionNotFoundError
 from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
 from atio.model import schema as spec
 from atio.model.base import FrozenDict
-from atio.model.pointer import Catalog, PartitionField, SortField, Tag
+from atio.model.pointer import Catalog, Check, PartitionField, SortField, Tag
 from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
@@ -235,6 +235,35 @@ class SetProperties(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(draft, catalog=draft.catalog.replace(properties=kept))
 
 
+class AddCheck(msgspec.Struct, frozen=True):
+    """That all rows meet it is another change's to make sure of."""
+
+    check: Check
+
+    def apply(self, draft: Draft) -> Draft:
+        checks = with_check(draft.catalog.checks, self.check)
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(checks=checks))
+
+
+class DropCheck(msgspec.Struct, frozen=True):
+    name: str
+
+    def apply(self, draft: Draft) -> Draft:
+        names = [check.name for check in draft.catalog.checks]
+        if self.name not in names:
+            known = f"checks are {', '.join(names[:10])}" if names else "the table has no checks"
+            raise NotFoundError(f"there is no check {self.name!r}", hint=known)
+        checks = tuple(check for check in draft.catalog.checks if check.name != self.name)
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(checks=checks))
+
+
+def with_check(checks: tuple[Check, ...], check: Check) -> tuple[Check, ...]:
+    """The checks and one more."""
+    if any(known.name == check.name for known in checks):
+        raise ExistsError(f"there is a check {check.name!r} already", hint="drop_check() removes it")
+    return (*checks, check)
+
+
 class SetLayout(msgspec.Struct, frozen=True):
     """How files are laid out from now on; None for what stays as it is."""
 
@@ -255,6 +284,10 @@ class SetLayout(msgspec.Struct, frozen=True):
 def require_columns(draft: Draft) -> None:
     """Raise ``SchemaError`` if a column that the catalog names is not there (any more)."""
     assert draft.schema is not None
+    for check in draft.catalog.checks:
+        from atio.commit.checks import rule_of
+
+        rule_of(check, draft.schema)
     known = draft.schema.paths
     for what, fields in (("partitioning", draft.catalog.partitioning), ("sorting", draft.catalog.sorting)):
         for field in fields:

@@ -15,6 +15,7 @@ from atio.metadata.objects import Objects
 from atio.model.pointer import Branch
 from atio.model.snapshot import DataFile, Snapshot
 from atio.table import lookup
+from atio.table.constraints import Obey
 from atio.table.scan import live_files
 
 _ATTEMPTS = 8
@@ -79,7 +80,7 @@ def _request(
     if branch.snapshot.version == branch.merged:
         return None, state.snapshot
     if state.version == branch.start:
-        return Request("merge", (ForwardTo(name),), message=message), state.snapshot
+        return Request("merge", (ForwardTo(name), Obey(None)), message=message), state.snapshot
     newest = objects.get(view.snapshot.ref, Snapshot)
     schema = load_schema(objects, newest.schema_ref)
     files = [file for one in _unmerged(objects, name, branch) for file in _appended(objects, name, one)]
@@ -87,7 +88,8 @@ def _request(
         if not file_schema(objects, file, schema, newest.schemas[1:]).same_structure(schema):
             raise _diverged(name, newest.version, "changed columns")
     change = AddFromBranch(name, branch.snapshot, AddFiles(tuple(files), schema))
-    return Request("merge", (change,), message=message or f"branch {name!r}"), state.snapshot
+    obey = Obey(frozenset(file.path for file in files), (), schema)
+    return Request("merge", (change, obey), message=message or f"branch {name!r}"), state.snapshot
 
 
 def _unmerged(objects: Objects, name: str, branch: Branch) -> Iterator[Snapshot]:

@@ -11,7 +11,6 @@ import pyarrow as pa
 from atio.errors import InputError, NewerFormatError, SchemaError, meant
 from atio.model.pointer import Catalog, PartitionField, SortField
 from atio.model.snapshot import PartitionValue
-from atio.predicate.keep import taken
 from atio.schema.bound import BoundSchema
 from atio.schema.transforms import NAMES, Transform, encoded
 from atio.table.ordering import Ordering, SortBy, ordering
@@ -125,6 +124,8 @@ def _sorted(table: pa.Table, keys: list[pa.ChunkedArray], order: Ordering) -> pa
 
 def _taken_in_order(table: pa.Table, keys: list[pa.ChunkedArray], directions: Sequence[str]) -> pa.Table:
     import pyarrow.compute as pc
+
+    from atio.predicate.keep import taken
 
     names = [f"k{number}" for number in range(len(keys))]
     keyed = pa.Table.from_arrays(keys, names=names).combine_chunks()

@@ -13,6 +13,7 @@ from atio.frames.base import Incoming
 from atio.metadata.objects import Objects
 from atio.model import schema as spec
 from atio.model.base import Id, Model
+from atio.model.pointer import Catalog, Check
 from atio.model.snapshot import DataFile, FrameIndex, SchemaRef
 from atio.schema.bound import BoundSchema
 from atio.schema.fit import Fitter
@@ -40,6 +41,7 @@ class Staged(Model, frozen=True, omit_defaults=True, kw_only=True):
     grown_from: int | None
     last_field_id: int
     index: FrameIndex | None
+    checked: tuple[Check, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -75,9 +77,12 @@ def stage(
     """
     fitter = _fitter(state, replace=replace, grow=grow)
     fitter.start(source.schema)
-    layout = layout_of(state.catalog if state else NO_CATALOG, fitter.schema())
+    catalog = state.catalog if state else NO_CATALOG
+    layout = layout_of(catalog, fitter.schema())
     with FileSetWriter(objects, options, prefix) as writer:
         groups = _groups(fitter, source.tables)
+        if catalog.checks:
+            groups = _checked(groups, fitter, catalog)
         if layout.is_plain:
             for table in groups:
                 _write(writer, table, fitter.schema(), whole=table.num_rows == source.rows)
@@ -92,7 +97,18 @@ def stage(
         grown_from=state.schema.spec.id if state and schema.ref is None else None,
         last_field_id=state.pointer.last_field_id if state else 0,
         index=frame_index(source.index),
+        checked=catalog.checks,
     )
+
+
+def _checked(tables: Iterator[pa.Table], fitter: Fitter, catalog: Catalog) -> Iterator[pa.Table]:
+    from atio.table.constraints import check_rows, rules
+
+    seen = 0
+    for table in tables:
+        check_rows(rules(catalog, fitter.schema()), table, seen)
+        seen += table.num_rows
+        yield table
 
 
 def _write(writer: FileSetWriter, table: pa.Table, schema: BoundSchema, *, whole: bool) -> None:

@@ -103,6 +103,7 @@ class Table(Doors):
         *,
         partition_by: PartitionBy | None = None,
         sort_by: SortBy | None = None,
+        checks: Mapping[str, Where] | None = None,
         format: str = "parquet",
         properties: Mapping[str, str] | None = None,
         durable: bool = True,
@@ -121,6 +122,8 @@ class Table(Doors):
             a condition on the column finds the files.
         sort_by
             Columns that the rows of each write are sorted by, each ``"a"`` or ``("a", "descending")``.
+        checks
+            Conditions by name that no row may make false: see :meth:`add_check`.
         format
             Of the data files: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``orc``.
 
@@ -133,7 +136,7 @@ class Table(Doors):
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         with table._located():  # noqa: SLF001
             table._writer.create(  # noqa: SLF001
-                schema, chosen, partition_by=partition_by, sort_by=sort_by
+                schema, chosen, partition_by=partition_by, sort_by=sort_by, checks=checks
             )
         return table
 
@@ -337,6 +340,7 @@ class Table(Doors):
         from atio.table.layout import partition_fields
 
         with self._located():
+            self._refuse_on_a_branch("partitions")
             fields = partition_fields(partition_by, self._state().schema)
             self._writer.amend("partition", SetLayout(partitioning=fields))
 
@@ -359,8 +363,52 @@ class Table(Doors):
         from atio.table.layout import sort_fields
 
         with self._located():
+            self._refuse_on_a_branch("an order")
             fields = sort_fields(sort_by, self._state().schema)
             self._writer.amend("sort", SetLayout(sorting=fields))
+
+    @property
+    def checks(self) -> dict[str, str]:
+        """Conditions that no row may make false, by name, as SQL."""
+        from atio.commit.checks import condition
+
+        with self._located():
+            state = self._state()
+            return {check.name: str(condition(check, state.schema)) for check in state.catalog.checks}
+
+    def add_check(self, name: str, where: Where) -> None:
+        """Refuse rows for which a condition is false, from now on. Takes no version number.
+
+        Parameters
+        ----------
+        where
+            As in :meth:`scan`. As in SQL, a row for which it is unknown (a null) is accepted.
+
+        Raises
+        ------
+        ConstraintError
+            Showing rows of the newest version for which it is false.
+        ExistsError
+            There is a check of that name.
+        """
+        with self._located():
+            self._refuse_on_a_branch("checks")
+            self._writer.add_check(name, where)
+
+    def drop_check(self, name: str) -> None:
+        """Take a check away."""
+        from atio.commit.changes import DropCheck
+
+        with self._located():
+            self._refuse_on_a_branch("checks")
+            self._writer.amend("drop check", DropCheck(name))
+
+    def _refuse_on_a_branch(self, what: str) -> None:
+        if self.branch is not None:
+            raise InputError(
+                f"the table has {what}, for all its branches; this is the branch {self.branch!r}",
+                hint="open the table without branch=",
+            )
 
     @property
     def tags(self) -> dict[str, int]:
@@ -711,6 +759,20 @@ class Table(Doors):
     def make_nullable(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
         """Let a column have nulls, as a new version."""
         return self._evolve(message, lambda edits, path: edits.MakeNullable(path(name)))
+
+    def set_not_null(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
+        """Refuse nulls in a column from now on, as a new version; :meth:`make_nullable` allows them again.
+
+        Raises
+        ------
+        ConstraintError
+            Showing rows that have a null there.
+        """
+        from atio.schema.evolve import path_to
+
+        with self._located():
+            path = path_to(name, self._state().schema.arrow.names)
+            return self._snapshot(self._writer.set_not_null(path, message))
 
     def _evolve(self, message: str | None, edit: Callable[[Any, Callable[..., Path]], Edit]) -> Snapshot:
         from atio.schema import evolve
