@@ -151,6 +151,12 @@ class SchemaError(InputError):
     kind = "schema"
 
 
+class ConstraintError(InputError):
+    """Rows do not meet a constraint of the table."""
+
+    kind = "constraint"
+
+
 class UnsupportedError(InputError):
     """A format, type or object that is not supported here."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from atio.commit.changes import AddFiles, require_version
+from atio.commit.changes import AddFiles, require_columns, require_version
 from atio.commit.state import Draft, load_schema
 from atio.errors import ConflictError, ExistsError, NotFoundError
 from atio.metadata import history
@@ -62,12 +62,17 @@ class ForwardTo(msgspec.Struct, frozen=True):
             raise ConflictError("another commit came before the branch was merged")
         found = draft.objects.get(branch.snapshot.ref, Snapshot)
         after = branch.replace(start=found.version, merged=found.version)
-        return msgspec.structs.replace(
+        made = msgspec.structs.replace(
             draft,
             schema=load_schema(draft.objects, branch.schema),
             forward=branch,
+            older_schemas=found.schemas[1:],
+            files=found.files,
+            manifests=found.manifests,
             catalog=draft.catalog.with_branch(self.name, after),
         )
+        require_columns(made)
+        return made
 
 
 class AddFromBranch(msgspec.Struct, frozen=True):

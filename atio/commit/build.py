@@ -69,6 +69,7 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
     draft = Draft.start(objects, base, version)
     for change in request.changes:
         draft = change.apply(draft)
+    _require_checked(draft)
     assert draft.schema is not None
     schema = put_schema(objects, draft.schema)
     if draft.forward is not None:
@@ -105,6 +106,14 @@ def next_state(objects: Objects, request: Request, base: State | None, now: int)
         last_field_id=pointer.last_field_id,
     )
     return State("", pointer.replace(catalog=ref), snapshot, schema, catalog, base.branch, stored)
+
+
+def _require_checked(draft: Draft) -> None:
+    """No commit adds rows past the table's checks, whatever it is made of."""
+    before = draft.base.snapshot.summary.added if draft.base else 0
+    adds = draft.summary.added > before or draft.forward is not None
+    if adds and draft.catalog.checks and not draft.is_checked:
+        raise AssertionError("rows were added that nobody checked")
 
 
 def _grown(catalog: Catalog, base: State, pointer: Pointer) -> Catalog:
@@ -166,7 +175,7 @@ def _forward(draft: Draft, branch: Branch, identity: str) -> tuple[Snapshot, Ver
 def _catalog_ref(draft: Draft, catalog: Catalog, now: int) -> Ref | None:
     if draft.base and catalog is draft.base.catalog:
         return draft.base.pointer.catalog
-    if not (catalog.properties or catalog.tags or catalog.branches or catalog.key):
+    if catalog.is_empty:
         return None
     return draft.objects.put("metadata", catalog.replace(time=now).encode())
 

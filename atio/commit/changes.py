@@ -11,12 +11,12 @@ from typing import Protocol
 import msgspec
 
 from atio.commit.state import Draft
-from atio.errors import ConflictError, ExistsError, SchemaError, VersionNotFoundError
+from atio.errors import ConflictError, ExistsError, NotFoundError, SchemaError, VersionNotFoundError
 from atio.frames.base import RangeIndex, merge_index
 from atio.metadata import history
 from atio.model import schema as spec
 from atio.model.base import FrozenDict
-from atio.model.pointer import Tag
+from atio.model.pointer import Catalog, Check, PartitionField, SortField, Tag
 from atio.model.snapshot import Changes, DataFile, FrameIndex, SchemaRef, Snapshot, Summary
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
@@ -35,17 +35,12 @@ class CreateTable(msgspec.Struct, frozen=True):
     """Make a table that does not exist: version 0."""
 
     schema: BoundSchema
-    properties: dict[str, str]
-    key: tuple[int, ...] = ()
+    catalog: Catalog
 
     def apply(self, draft: Draft) -> Draft:
         if draft.base is not None:
             raise ExistsError("the table exists already", hint="open it with Table.open()")
-        return msgspec.structs.replace(
-            draft,
-            schema=self.schema,
-            catalog=draft.catalog.replace(properties=FrozenDict(self.properties), key=self.key),
-        )
+        return msgspec.structs.replace(draft, schema=self.schema, catalog=self.catalog)
 
 
 class AddFiles(msgspec.Struct, frozen=True):
@@ -137,6 +132,7 @@ class ReplaceAll(msgspec.Struct, frozen=True):
             schema = BoundSchema(schema.spec.replace(id=draft.last_schema_id + 1))
         rows = sum(file.rows for file in self.files)
         before = draft.summary
+        require_columns(msgspec.structs.replace(draft, schema=schema))
         return msgspec.structs.replace(
             draft,
             schema=schema,
@@ -200,7 +196,9 @@ class EvolveSchema(msgspec.Struct, frozen=True):
         metadata = {scalars.text(key): scalars.text(value) for key, value in notes.items()}
         made = BoundSchema(made.spec.replace(metadata=FrozenDict(metadata)))
         older = draft.older_schemas if current.ref is None else (current.ref, *draft.older_schemas)
-        return msgspec.structs.replace(draft, schema=made, older_schemas=older)
+        draft = msgspec.structs.replace(draft, schema=made, older_schemas=older)
+        require_columns(draft)
+        return draft
 
 
 class SetTag(msgspec.Struct, frozen=True):
@@ -239,6 +237,72 @@ class SetProperties(msgspec.Struct, frozen=True):
         merged = {**draft.catalog.properties, **self.properties}
         kept = FrozenDict({name: value for name, value in merged.items() if value is not None})
         return msgspec.structs.replace(draft, catalog=draft.catalog.replace(properties=kept))
+
+
+class AddCheck(msgspec.Struct, frozen=True):
+    """That all rows meet it is another change's to make sure of."""
+
+    check: Check
+
+    def apply(self, draft: Draft) -> Draft:
+        checks = with_check(draft.catalog.checks, self.check)
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(checks=checks))
+
+
+class DropCheck(msgspec.Struct, frozen=True):
+    name: str
+
+    def apply(self, draft: Draft) -> Draft:
+        names = [check.name for check in draft.catalog.checks]
+        if self.name not in names:
+            known = f"checks are {', '.join(names[:10])}" if names else "the table has no checks"
+            raise NotFoundError(f"there is no check {self.name!r}", hint=known)
+        checks = tuple(check for check in draft.catalog.checks if check.name != self.name)
+        return msgspec.structs.replace(draft, catalog=draft.catalog.replace(checks=checks))
+
+
+def with_check(checks: tuple[Check, ...], check: Check) -> tuple[Check, ...]:
+    """The checks and one more."""
+    if any(known.name == check.name for known in checks):
+        raise ExistsError(f"there is a check {check.name!r} already", hint="drop_check() removes it")
+    return (*checks, check)
+
+
+class SetLayout(msgspec.Struct, frozen=True):
+    """How files are laid out from now on; None for what stays as it is."""
+
+    partitioning: tuple[PartitionField, ...] | None = None
+    sorting: tuple[SortField, ...] | None = None
+
+    def apply(self, draft: Draft) -> Draft:
+        catalog = draft.catalog
+        if self.partitioning is not None:
+            catalog = catalog.replace(partitioning=self.partitioning)
+        if self.sorting is not None:
+            catalog = catalog.replace(sorting=self.sorting)
+        made = msgspec.structs.replace(draft, catalog=catalog)
+        require_columns(made)
+        return made
+
+
+def require_columns(draft: Draft) -> None:
+    """Raise ``SchemaError`` if a column that the catalog names is not there (any more)."""
+    assert draft.schema is not None
+    for check in draft.catalog.checks:
+        from atio.commit.checks import rule_of
+
+        rule_of(check, draft.schema)
+    known = draft.schema.paths
+    for what, fields in (("partitioning", draft.catalog.partitioning), ("sorting", draft.catalog.sorting)):
+        for field in fields:
+            if field.id not in known:
+                before = draft.base.schema.paths if draft.base else {}
+                name = ".".join(before.get(field.id, (f"(field {field.id})",)))
+                raise SchemaError(
+                    f"column {name!r} is part of the table's {what}",
+                    column=name,
+                    hint=f"call set_{what}() without it first",
+                )
 
 
 class Forget(msgspec.Struct, frozen=True):

@@ -262,6 +262,8 @@ class Draft(msgspec.Struct, frozen=True):
     catalog: Catalog
     retained: frozenset[int] | None = None
     """Versions that stay; None for all."""
+    is_checked: bool = False
+    """The rows that were added meet the table's checks."""
     forward: Branch | None = None
     """The branch whose versions the table's own line takes over."""
     features: Features = NO_FEATURES

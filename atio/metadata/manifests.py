@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from atio.errors import DamagedError
 from atio.metadata.columns import column
 from atio.metadata.objects import Objects
-from atio.model.snapshot import DataFile, Deleted, Footer, ManifestRef
+from atio.model.snapshot import DataFile, Deleted, Footer, ManifestRef, PartitionValue
 from atio.schema import scalars
 
 _FIXED = pa.schema(
@@ -26,6 +28,7 @@ _FIXED = pa.schema(
         pa.field("schema_id", pa.int64(), nullable=False),
         pa.field("footer_size", pa.int64()),
         pa.field("footer_hash", pa.string()),
+        pa.field("partition", pa.string()),
     ]
 )
 _DELETED = pa.schema(
@@ -99,8 +102,11 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         "schema_id": [e.schema_id for e in entries],
         "footer_size": [e.footer.size if e.footer else None for e in entries],
         "footer_hash": [e.footer.hash if e.footer else None for e in entries],
+        "partition": [_written(e.partition) for e in entries],
     }
-    fields = list(_FIXED)
+    # Most tables have no partitions and no deleted rows, and no such columns.
+    parted = any(e.partition for e in entries)
+    fields = [field for field in _FIXED if parted or field.name != "partition"]
     if any(e.deleted for e in entries):
         fields += _DELETED
         for name in _DELETED.names:
@@ -134,6 +140,16 @@ def encode(entries: Sequence[DataFile], types: dict[int, pa.DataType]) -> bytes:
         table, sink, compression="zstd", write_statistics=False, store_schema=False, use_dictionary=False
     )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _written(partition: tuple[PartitionValue, ...]) -> str | None:
+    return msgspec.json.encode(partition).decode() if partition else None
+
+
+@lru_cache(2**12)
+def partition(text: str | None) -> tuple[PartitionValue, ...]:
+    """An entry's partition, of its column in the manifest; ``ValueError`` if it is none."""
+    return msgspec.json.decode(text, type=tuple[PartitionValue, ...]) if text else ()
 
 
 def _checked(name: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -195,12 +211,13 @@ class Entries:
         """The entries at these places, or all, with all that is known of them."""
         statistics = [n for n in self._file.schema_arrow.names if n not in _KINDS]
         vectors = [name for name in _DELETED.names if name in self._names]
-        self._load([*_FIXED.names, *vectors, *statistics])
+        present = [n for n in _FIXED.names if n != "partition" or n in self._names]
+        self._load([*present, *vectors, *statistics])
         columns = {**self._columns}
         if places is not None:
             indices = column(places, pa.int64())
             columns = {name: found.take(indices) for name, found in columns.items()}
-        fixed = {name: columns[name].to_pylist() for name in (*_FIXED.names, *vectors)}
+        fixed = {name: columns[name].to_pylist() for name in (*present, *vectors)}
         stats: list[list[tuple[Any, ...]]] = [[] for _ in fixed["path"]]
         for identity in (int(n.removesuffix(".nulls")) for n in statistics if n.endswith(".nulls")):
             names = [name for suffix in _SUFFIXES if (name := f"{identity}{suffix}") in columns]
@@ -209,7 +226,8 @@ class Entries:
                     lower, upper, *counts = values
                     stats[place].append((identity, scalars.encode(lower), scalars.encode(upper), *counts))
         deleted = _vectors([fixed[name] for name in vectors], len(fixed["path"]))
-        plain = [n for n in _FIXED.names if not n.startswith("footer")]
+        plain = [n for n in _FIXED.names if not n.startswith(("footer", "partition"))]
+        parts = fixed.get("partition") or [None] * len(fixed["path"])
         footers = zip(fixed["footer_size"], fixed["footer_hash"], strict=True)
         return tuple(
             DataFile(
@@ -217,6 +235,7 @@ class Entries:
                 footer=None if size is None else Footer(size=size, hash=checksum),
                 stats=tuple(stats[place]),
                 deleted=deleted[place],
+                partition=partition(parts[place]),
             )
             for place, (size, checksum) in enumerate(footers)
         )

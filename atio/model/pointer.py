@@ -115,6 +115,27 @@ class Branch(Model, frozen=True, omit_defaults=True, kw_only=True):
     tokens: Tokens = NO_TOKENS
 
 
+class PartitionField(Model, frozen=True, omit_defaults=True, kw_only=True):
+    """A column, by its id, and what makes partitions of its values: ``month``, ``bucket[16]``, …"""
+
+    id: Count
+    transform: str
+
+
+class SortField(Model, frozen=True, omit_defaults=True, kw_only=True):
+    """A column, by its id, that rows are sorted by."""
+
+    id: Count
+    direction: Literal["ascending", "descending"] = "ascending"
+
+
+class Check(Model, frozen=True, omit_defaults=True, kw_only=True):
+    """A condition that must not be false for any row: a tree as JSON, whose columns are field ids."""
+
+    name: str
+    where: str
+
+
 class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
     """``metadata/<id>.json``: what belongs to the table and to no version, such as tags and branches.
 
@@ -127,6 +148,9 @@ class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[tuple[str, Tag], ...] = ()
     branches: tuple[tuple[str, Branch], ...] = ()
     key: tuple[Count, ...] = ()
+    partitioning: tuple[PartitionField, ...] = ()
+    sorting: tuple[SortField, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         self.freeze("properties")
@@ -147,6 +171,11 @@ class Catalog(Model, frozen=True, omit_defaults=True, kw_only=True):
         """The branches there are, for messages."""
         names = [name for name, _ in self.branches]
         return f"branches are {', '.join(names[:10])}" if names else "the table has no branches"
+
+    @property
+    def is_empty(self) -> bool:
+        """There is nothing in it that needs a file."""
+        return self == Catalog(kind="catalog", time=self.time)
 
     def described(self) -> str:
         """The tags there are, for messages."""

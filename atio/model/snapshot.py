@@ -8,6 +8,8 @@ from atio.model.paths import check_path
 StatValue = bool | int | float | str | None
 ColumnStatistics = tuple[StatValue, ...]
 """``[field id, lower, upper, nulls]``, floating columns with a fifth member ``nans``."""
+PartitionValue = tuple[StatValue, ...]
+"""``[field id, transform, value]``: what all rows of a file have in common."""
 
 
 def _check_kind(path: str, folder: str) -> None:
@@ -51,6 +53,8 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
         The schema it was written with.
     deleted
         Rows of the file that are no rows of the table any more. ``rows`` and ``stats`` count them.
+    partition
+        The partition that all its rows are of; empty if they were not parted.
     """
 
     path: str
@@ -64,6 +68,7 @@ class DataFile(Model, frozen=True, omit_defaults=True, kw_only=True):
     footer: Footer | None = None
     stats: tuple[ColumnStatistics, ...] = ()
     deleted: Deleted | None = None
+    partition: tuple[PartitionValue, ...] = ()
 
     def __post_init__(self) -> None:
         _check_kind(self.path, "data/")

@@ -76,6 +76,20 @@ class BoundSchema(msgspec.Struct, frozen=True, dict=True):
         return found
 
     @cached_property
+    def paths(self) -> dict[int, tuple[str, ...]]:
+        """Where columns, and the parts of structs, are: by id."""
+        found: dict[int, tuple[str, ...]] = {}
+
+        def visit(fields: tuple[spec.Field, ...], above: tuple[str, ...]) -> None:
+            for field in fields:
+                found[field.id] = (*above, field.name)
+                if isinstance(field.type, spec.StructType):
+                    visit(field.type.fields, found[field.id])
+
+        visit(self.spec.fields, ())
+        return found
+
+    @cached_property
     def largest_field_id(self) -> int:
         def largest(kind: object) -> int:
             if isinstance(kind, spec.Field):

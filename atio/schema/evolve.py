@@ -184,6 +184,24 @@ class MakeNullable(msgspec.Struct, frozen=True):
         return _within(fields, self.path[:-1], make)
 
 
+class ForbidNulls(msgspec.Struct, frozen=True):
+    """Of a column, not of a part of one: where a struct is null, so are its parts."""
+
+    path: Path
+    renamed: dict[str, str] = {}
+
+    def apply(self, fields: Fields, ids: Ids) -> Fields:
+        del ids
+        if len(self.path) > 1:
+            raise UnsupportedError(
+                f"{_shown(self.path)} is a part of a column: only whole columns can be made not nullable",
+                column=_shown(self.path),
+                hint=f'a check does it: add_check(…, "{".".join(self.path)} is not null")',
+            )
+        place = _place(fields, self.path[0], self.path)
+        return (*fields[:place], fields[place].replace(nullable=False), *fields[place + 1 :])
+
+
 def path_to(name: str | Sequence[str], known: Sequence[str]) -> Path:
     """The path that a name means: a column of that name, or ``"point.x"`` a part of one."""
     if not isinstance(name, str):

@@ -15,6 +15,7 @@ from atio.metadata.objects import Objects
 from atio.model.pointer import Branch
 from atio.model.snapshot import DataFile, Snapshot
 from atio.table import lookup
+from atio.table.constraints import Obey
 from atio.table.finding import View
 from atio.table.keyed import new_keys
 from atio.table.scan import live_files
@@ -81,14 +82,18 @@ def _request(
     if branch.snapshot.version == branch.merged:
         return None, state.snapshot
     if state.version == branch.start:
-        return Request("merge", (ForwardTo(name),), message=message), state.snapshot
+        return Request("merge", (ForwardTo(name), Obey(None)), message=message), state.snapshot
     newest = objects.get(view.snapshot.ref, Snapshot)
     schema = load_schema(objects, newest.schema_ref)
     files = [file for one in _unmerged(objects, name, branch) for file in _appended(objects, name, one)]
     for file in files:
         if not file_schema(objects, file, schema, newest.schemas[1:]).same_structure(schema):
             raise _diverged(name, newest.version, "changed columns")
-    changes: tuple[Change, ...] = (AddFromBranch(name, branch.snapshot, AddFiles(tuple(files), schema)),)
+    obey = Obey(frozenset(file.path for file in files), (), schema)
+    changes: tuple[Change, ...] = (
+        AddFromBranch(name, branch.snapshot, AddFiles(tuple(files), schema)),
+        obey,
+    )
     if state.catalog.key:
         sources = ((file, file_schema(objects, file, schema, newest.schemas[1:])) for file in files)
         compared = new_keys(objects, state, sources)

@@ -25,10 +25,12 @@ from atio.formats.plan import unified
 from atio.model.base import new_id
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
+from atio.table import layout as layouts
 from atio.table import properties
 from atio.table.datafiles import FileOptions, FileSetWriter, discard
+from atio.table.layout import Partition, layout_of
 from atio.table.merge import TINY
-from atio.table.ordering import Ordering, SortBy, ordering
+from atio.table.ordering import Keys, SortBy, ordering
 from atio.table.present import StillThere
 from atio.table.scan import Scan, live_files
 
@@ -41,6 +43,11 @@ _GROUP_BYTES = 32 * 2**20
 _GROUP_ROWS = 2**17
 
 Advance = Callable[[int], None]
+
+
+def _no_keys(table: pa.Table) -> list[pa.ChunkedArray]:
+    del table
+    return []
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -131,7 +138,10 @@ class _Job:
         self._layout = layout
         self._schema = state.schema
         self._scan = Scan(self._objects, state.snapshot, state.schema, url)
-        self._order = ordering(layout.sort_by, layout.zorder_by, state.schema)
+        asked = ordering(layout.sort_by, layout.zorder_by, state.schema)
+        self._table = layout_of(state.catalog, state.schema)
+        self._all = asked is not None  # what was asked for is made of all files
+        self._order = asked or self._table.order
         chosen = state.catalog.properties
         options = properties.file_options(chosen)
         self._merges = properties.merges(chosen)
@@ -170,23 +180,39 @@ class _Job:
         return {file.path for file in msgspec.structs.replace(self._scan, condition=condition).files()}
 
     def _grouped(self, files: list[DataFile], chosen: set[str]) -> list[list[DataFile]]:
-        if self._order is not None:
+        if self._table.parts:
+            return self._by_partition([file for file in files if file.path in chosen])
+        if self._all:
             group = [file for file in files if file.path in chosen]
             return [group] if group else []
-        target = self._options.target_bytes
         runs: list[list[DataFile]] = [[]]
         for file in files:
-            if file.path in chosen and (file.deleted or file.size < target * 3 // 4):
+            if file.path in chosen and self._is_short(file):
                 runs[-1].append(file)
             else:
                 runs.append([])
+        return [run for run in runs if self._gains(run)]
+
+    def _by_partition(self, files: list[DataFile]) -> list[list[DataFile]]:
+        """A group a partition; and files of other layouts, which become files of this one."""
+        groups: dict[Partition, list[DataFile]] = {}
+        strange: list[DataFile] = []
+        for file in files:
+            if not self._table.has(file.partition):
+                strange.append(file)
+            elif self._all or self._is_short(file):
+                groups.setdefault(file.partition, []).append(file)
+        found = [group for group in groups.values() if self._all or self._gains(group)]
+        return [*found, strange] if strange else found
+
+    def _is_short(self, file: DataFile) -> bool:
+        return file.deleted is not None or file.size < self._options.target_bytes * 3 // 4
+
+    def _gains(self, run: list[DataFile]) -> bool:
         # Rewriting must leave fewer files, or no deleted rows, so that repeating it comes to an end.
-        return [
-            run
-            for run in runs
-            if any(file.deleted for file in run)
-            or -(-sum(file.size for file in run) // target) < len(run) > 1
-        ]
+        if any(file.deleted for file in run):
+            return True
+        return -(-sum(file.size for file in run) // self._options.target_bytes) < len(run) > 1
 
     # -- their rows ----------------------------------------------------------------------------
 
@@ -218,29 +244,42 @@ class _Job:
         return _result(version, groups, made, dry_run=False)
 
     def _commit(self, replacements: list[Replacement], made: list[DataFile]) -> int:
-        change = Rewrite(tuple(replacements), self._schema, in_order=self._order is None)
+        in_order = self._order is None and not self._table.parts
+        change = Rewrite(tuple(replacements), self._schema, in_order=in_order)
         request = Request("compact", (StillThere(tuple(made)), change), message=self._layout.message)
         return self._committer.commit(request).snapshot.version
 
     def _rewrite(self, group: list[DataFile], writer: FileSetWriter, advance: Advance) -> None:
         packer = _Packer(writer, self._schema, self._options, max(group, key=lambda file: file.rows))
-        for table in _gathered(self._rows(group, self._order)):
-            packer.write(table)
+        # Rows of one partition stay in it; those of other layouts are parted anew.
+        alike = self._table.has(group[0].partition) or not self._table.parts
+        into = layouts.Layout(self._schema) if alike else self._table
+        for table in _gathered(self._rows(group, into)):
+            for partition, rows in into.cut(table):
+                writer.begin(group[0].partition if alike and self._table.parts else partition)
+                packer.write(rows)
             advance(table.num_rows)
         writer.finish()
 
-    def _rows(self, group: list[DataFile], order: Ordering | None) -> Iterator[pa.Table]:
-        if order is None:
+    def _rows(self, group: list[DataFile], into: layouts.Layout) -> Iterator[pa.Table]:
+        order = self._order
+        if order is None and not into.parts:
             return self._read(group, None)
         from atio.table.sorting import RUN_BYTES, External
 
-        keys = order.keys(
-            self._schema, sum(file.live for file in group), lambda: self._read(group, order.columns)
-        )
+        within: Keys = _no_keys
+        directions = ("ascending",) * len(into.parts)
+        if order is not None:
+            rows, columns = sum(file.live for file in group), order.columns
+            within = order.keys(self._schema, rows, lambda: self._read(group, columns))
+            directions += order.key_directions
+
+        def keys(table: pa.Table) -> list[pa.ChunkedArray]:
+            return [*into.partition_keys(table), *within(table)]
+
         memory = min(RUN_BYTES, self._options.target_bytes)
-        return External(self._scan.schema.remove_metadata(), keys, order.key_directions, memory).sorted(
-            self._read(group, None)
-        )
+        schema = self._scan.schema.remove_metadata()
+        return External(schema, keys, directions, memory).sorted(self._read(group, None))
 
     def _read(self, group: list[DataFile], columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
         scan = msgspec.structs.replace(self._scan, columns=columns)
@@ -281,6 +320,7 @@ class _Packer:
 
     def write(self, table: pa.Table) -> None:
         table = pa.Table.from_arrays(unified(table).columns, schema=self._schema.arrow)
+        self._look_at_last()
         start = 0
         while start < table.num_rows:
             piece = table.slice(start, self._most - self._rows)
@@ -289,9 +329,12 @@ class _Packer:
             self._writer.write(piece, self._schema)
             if self._rows >= self._most:
                 self._writer.finish()
-            if len(self._writer.files) > self._files:
-                self._files = len(self._writer.files)
-                self._most, self._rows = self._rows_like(self._writer.files[-1]), 0
+            self._look_at_last()
+
+    def _look_at_last(self) -> None:
+        if len(self._writer.files) > self._files:
+            self._files = len(self._writer.files)
+            self._most, self._rows = self._rows_like(self._writer.files[-1]), 0
 
     def _rows_like(self, file: DataFile) -> int:
         return max(1, self._target * file.rows // max(file.size, 1))

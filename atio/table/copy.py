@@ -101,14 +101,13 @@ class _Copying:
         own = () if state.branch else old.tags
         tags = tuple((name, tag) for name, tag in own if tag.version == line.version)
         catalog = old.replace(tags=tags, branches=())
-        is_empty = not (catalog.properties or tags or catalog.key)
         return state.pointer.replace(
             features=features_with(catalog, state.pointer.features),
             table_id=new_id(),
             commit_id=new_id(),
             snapshot=line,
             schema=self._source.get(line.ref, Snapshot).schema_ref,
-            catalog=None if is_empty else self._made.put("metadata", catalog.encode()),
+            catalog=None if catalog.is_empty else self._made.put("metadata", catalog.encode()),
             history=NO_HISTORY,
             # The rows that they vouch for are in this version.
             tokens=history.tokens_before(self._made, self._source, state.pointer.tokens, line.version),

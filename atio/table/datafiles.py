@@ -18,7 +18,7 @@ from atio.formats.base import FileInfo, Format, Parts
 from atio.formats.plan import rows_only
 from atio.metadata.objects import Objects, check, digest, missing
 from atio.model.base import Ref, new_id
-from atio.model.snapshot import ColumnStatistics, DataFile, Footer
+from atio.model.snapshot import ColumnStatistics, DataFile, Footer, PartitionValue
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.storage.base import Buffer, Sink, Storage
@@ -92,7 +92,14 @@ class FileSetWriter:
         self._format = get_format(options.format)
         self._prefix = prefix
         self._open: _OpenFile | None = None
+        self._partition: tuple[PartitionValue, ...] = ()
         self.files: list[DataFile] = []
+
+    def begin(self, partition: tuple[PartitionValue, ...]) -> None:
+        """What follows is of this partition; another one starts a new file."""
+        if partition != self._partition:
+            self.finish()
+            self._partition = partition
 
     def write(self, table: pa.Table, schema: BoundSchema) -> None:
         """Add rows that have exactly this schema; a new schema starts a new file."""
@@ -122,7 +129,7 @@ class FileSetWriter:
         data = memoryview(sink.getvalue())
         path = self._path()
         made = _data_file(path, len(data), digest(data), data, info, schema, self._format.name)
-        self.files.append(made)
+        self.files.append(self._parted(made))
         self._objects.create(path, data)
 
     def _path(self) -> str:
@@ -131,7 +138,10 @@ class FileSetWriter:
     def finish(self) -> None:
         if self._open is not None:
             opened, self._open = self._open, None
-            self.files.append(opened.close())
+            self.files.append(self._parted(opened.close()))
+
+    def _parted(self, made: DataFile) -> DataFile:
+        return made.replace(partition=self._partition) if self._partition else made
 
     def __enter__(self) -> Self:
         return self
@@ -153,6 +163,14 @@ def discard(storage: Storage, files: Sequence[DataFile]) -> None:
     """Remove files that surely belong to no version."""
     with suppress(AtioError):  # Vacuum finds them; the error that led here matters more.
         storage.delete([file.path for file in files if file.size])
+
+
+def null_came_first() -> SchemaError:
+    """A stream's columns changed after rows had been written."""
+    return SchemaError(
+        "a column was all null in the first million rows and has values later",
+        hint="give the column its type from the first rows on",
+    )
 
 
 class _OpenFile:
@@ -179,10 +197,7 @@ class _OpenFile:
             return True
         if self._schema.same_structure(schema):
             return False
-        raise SchemaError(
-            "a column was all null in the first million rows and has values later",
-            hint="give the column its type from the first rows on",
-        )
+        raise null_came_first()
 
     def write(self, table: pa.Table) -> None:
         try:

@@ -16,10 +16,13 @@ from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.alive import living
 from atio.table.datafiles import FileOptions, FileSetWriter, decode_file, read_file
+from atio.table.layout import Partition, layout_of
 
 FANOUT = 8
 TINY = 2**20
 """Bytes above which a file is left alone."""
+_LOOKED_AT = 1024
+"""Files among which those of one partition are looked for."""
 
 
 class MergeTiny(msgspec.Struct, frozen=True):
@@ -28,29 +31,33 @@ class MergeTiny(msgspec.Struct, frozen=True):
     options: FileOptions
 
     def apply(self, draft: Draft) -> Draft:
-        run, level = _run(draft)
-        if not run:
-            return draft
+        for run in _runs(draft):
+            draft = self._merged(draft, run)
+        return draft
+
+    def _merged(self, draft: Draft, run: _Run) -> Draft:
         assert draft.schema is not None
         schema = put_schema(draft.objects, draft.schema)
         draft = msgspec.structs.replace(draft, schema=schema)
+        files = run.whole()
         try:
-            rows = pa.concat_tables([self._read(draft, schema, file) for file in run])
+            rows = pa.concat_tables([self._read(draft, schema, file) for file in files])
         except DamagedError:
             return draft  # Damage elsewhere is no reason to refuse these rows; reading will name it.
         with FileSetWriter(draft.objects, self.options) as writer:
-            writer.write_whole(_written(rows, schema), schema)
+            writer.begin(run.partition)
+            writer.write_whole(layout_of(draft.catalog, schema).sorted_within(_written(rows, schema)), schema)
         (made,) = writer.files
-        made = made.replace(added=draft.version, level=level)
-        fresh = tuple(file for file in run if file.added == draft.version)
-        thinned = draft.without(frozenset(file.path for file in run))
+        made = made.replace(added=draft.version, level=files[0].level + 1)
+        fresh = tuple(file for file in files if file.added == draft.version)
+        thinned = draft.without(frozenset(file.path for file in files))
         return msgspec.structs.replace(
             thinned,
             files=(*thinned.files, made),
-            changes=thinned.changes.replace(merged=fresh),
+            changes=thinned.changes.replace(merged=(*thinned.changes.merged, *fresh)),
             summary=thinned.summary.replace(
-                bytes=thinned.summary.bytes + made.size - sum(f.size for f in run),
-                files=thinned.summary.files + 1 - len(run),
+                bytes=thinned.summary.bytes + made.size - sum(f.size for f in files),
+                files=thinned.summary.files + 1 - len(files),
             ),
         )
 
@@ -72,18 +79,43 @@ def _written(table: pa.Table, schema: BoundSchema) -> pa.Table:
     return pa.Table.from_arrays(table.columns, schema=schema.arrow)
 
 
-def _run(draft: Draft) -> tuple[list[DataFile], int]:
-    """The newest files that belong into one, oldest first, and its level; empty when none do."""
-    run: list[DataFile] = []
-    whole = level = count = size = 0
-    for file in draft.newest_files():
-        if count == FANOUT:
-            level, count = level + 1, 1  # What was gathered counts as one file of the next level.
-        size += file.size
-        if file.level != level or not 0 < file.size <= TINY or size > FANOUT * TINY:
+class _Run:
+    """Newest files of one partition, gathered from the newest to the oldest while they belong into one."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self.ended = False
+        self._files: list[DataFile] = []
+        self._whole = self._level = self._count = self._size = 0
+
+    def add(self, file: DataFile) -> None:
+        if self._count == FANOUT:
+            # What was gathered counts as one file of the next level.
+            self._level, self._count = self._level + 1, 1
+        self._size += file.size
+        if file.level != self._level or not 0 < file.size <= TINY or self._size > FANOUT * TINY:
+            self.ended = True
+            return
+        self._files.append(file)
+        self._count += 1
+        if self._count == FANOUT:
+            self._whole = len(self._files)
+
+    def whole(self) -> list[DataFile]:
+        """Those that belong into one, oldest first; none if they are too few yet."""
+        return self._files[: self._whole][::-1]
+
+
+def _runs(draft: Draft) -> list[_Run]:
+    """What is to be merged: of the partitions that the newest rows are of."""
+    runs = {file.partition: _Run(file.partition) for file in draft.files if file.added == draft.version}
+    plain = runs.get(())
+    for looked, file in enumerate(draft.newest_files()):
+        if plain is not None and file.partition:
+            plain.ended = True  # Files without a partition are in row order: nothing is merged past another.
+        run = runs.get(file.partition)
+        if run is not None and not run.ended:
+            run.add(file)
+        if looked > _LOOKED_AT or all(run.ended for run in runs.values()):
             break
-        run.append(file)
-        count += 1
-        if count == FANOUT:
-            whole = len(run)
-    return run[:whole][::-1], (run[whole - 1].level + 1 if whole else 0)
+    return [run for run in runs.values() if run.whole()]

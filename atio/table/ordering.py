@@ -39,10 +39,14 @@ class Ordering(msgspec.Struct, frozen=True):
             How many rows there are, and what reads the columns of all of them (for a curve).
         """
         if not self.curve:
-            return lambda table: [_sortable(table.column(name), name, schema) for name in self.columns]
+            return lambda table: self.sortables(table, schema)
         columns = (_sortables(table, self.columns, schema) for table in read())
         curve = _Curve(self.columns, schema, _sampled(columns, rows))
         return lambda table: [curve.places(table)]
+
+    def sortables(self, table: pa.Table, schema: BoundSchema) -> list[pa.ChunkedArray]:
+        """The columns, of types that Arrow sorts as their values are ordered."""
+        return [_sortable(table.column(name), name, schema) for name in self.columns]
 
     @property
     def key_directions(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, ManifestRef, Snapshot
 from atio.predicate import Bound, ColumnBounds, all_match, may_match
 from atio.schema.bound import BoundSchema
+from atio.table.parted import Parted
 
 Path = tuple[str, ...]
 
@@ -34,12 +35,15 @@ class Planned(msgspec.Struct, frozen=True):
 def plan(objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound) -> Iterator[Planned]:
     """The files that may have matching rows, in row order."""
     since = _comparable_since(objects, snapshot, bound)
+    parted = Parted(objects, snapshot, bound, condition)
     for ref in snapshot.manifests:
-        yield from _of_manifest(objects, ref, bound, condition, since)
+        yield from _of_manifest(objects, ref, bound, condition, since, parted)
     if snapshot.files:
         statistics = _OfFiles(snapshot.files, bound, since)
         may, sure = (test(condition, statistics).to_pylist() for test in (may_match, all_match))
-        yield from (Planned(f, s) for f, m, s in zip(snapshot.files, may, sure, strict=True) if m)
+        there = parted.may_match([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
+        lines = zip(snapshot.files, may, there, sure, strict=True)
+        yield from (Planned(f, s) for f, m, t, s in lines if m and t)
 
 
 def _comparable_since(objects: Objects, snapshot: Snapshot, bound: BoundSchema) -> dict[int, int]:
@@ -56,7 +60,12 @@ def _comparable_since(objects: Objects, snapshot: Snapshot, bound: BoundSchema) 
 
 
 def _of_manifest(
-    objects: Objects, ref: ManifestRef, bound: BoundSchema, condition: Bound, since: dict[int, int]
+    objects: Objects,
+    ref: ManifestRef,
+    bound: BoundSchema,
+    condition: Bound,
+    since: dict[int, int],
+    parted: Parted,
 ) -> Iterator[Planned]:
     import pyarrow.compute as pc
 
@@ -66,6 +75,7 @@ def _of_manifest(
         may = may_match(condition, statistics)
         gone = set(ref.removed)
         places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]
+        places = _parted(entries, places, parted)
         if not places:
             return
         sure = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
@@ -73,6 +83,19 @@ def _of_manifest(
     except ValueError as error:
         raise DamagedError(f"{ref.path} is not valid: {error}", file=ref.path) from error
     yield from map(Planned, files, sure)
+
+
+def _parted(entries: manifests.Entries, places: list[int], parted: Parted) -> list[int]:
+    """Those of the entries whose partition may have matching rows."""
+    found = entries.column("partition") if parted.is_of_use and places else None
+    if found is None:
+        return places
+    ids = entries.column("schema_id")
+    assert ids is not None
+    at = column(places, pa.int64())
+    partitions = [manifests.partition(text) for text in found.take(at).to_pylist()]
+    may = parted.may_match(partitions, ids.take(at).to_pylist())
+    return [place for place, possible in zip(places, may, strict=True) if possible]
 
 
 class _OfManifest:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from atio.commit.build import Request
 from atio.commit.changes import AddFiles, Change
 from atio.model.base import Id, Model
+from atio.schema.bound import BoundSchema
+from atio.table.constraints import Obey
 from atio.table.datafiles import FileOptions
 from atio.table.merge import MergeTiny
 from atio.table.present import StillThere
@@ -31,9 +33,17 @@ def understand(data: bytes) -> Request:
     return Request("append", changes, message=shared.message, identity=shared.identity)
 
 
+def obey(staged: Staged, schema: BoundSchema) -> Obey:
+    """The requirement that staged rows meet the constraints there are by then."""
+    return Obey(frozenset(file.path for file in staged.files), staged.checked, schema)
+
+
 def append_changes(staged: tuple[Staged, ...], merge: FileOptions | None) -> tuple[Change, ...]:
     changes: list[Change] = [StillThere(one.files) for one in staged]
-    changes += [AddFiles(one.files, one.bound(), one.grown_from, one.index) for one in staged]
+    for one in staged:
+        schema = one.bound()
+        changes.append(AddFiles(one.files, schema, one.grown_from, one.index))
+        changes.append(obey(one, schema))
     if merge is not None:
         changes.append(MergeTiny(merge))
     return tuple(changes)

@@ -7,20 +7,23 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from atio.commit.changes import frame_index
-from atio.commit.state import State
+from atio.commit.state import NO_CATALOG, State
+from atio.errors import InputError
 from atio.frames.base import Incoming
 from atio.metadata.objects import Objects
 from atio.model import schema as spec
 from atio.model.base import Id, Model
+from atio.model.pointer import Catalog, Check
 from atio.model.snapshot import DataFile, FrameIndex, SchemaRef
 from atio.schema.bound import BoundSchema
 from atio.schema.fit import Fitter
-from atio.table.datafiles import FileOptions, FileSetWriter
+from atio.table.datafiles import FileOptions, FileSetWriter, null_came_first
+from atio.table.layout import MOST_PARTITIONS, SMALL_BYTES, Layout, Partition, layout_of
 
 GROUP_ROWS = 2**20
 """Rows encoded at once: a row group of Parquet."""
 _GROUP_BYTES = 256 * 2**20
-_WHOLE_BYTES = 8 * 2**20
+_SORT_BYTES = 128 * 2**20
 
 
 class Staged(Model, frozen=True, omit_defaults=True, kw_only=True):
@@ -38,6 +41,7 @@ class Staged(Model, frozen=True, omit_defaults=True, kw_only=True):
     grown_from: int | None
     last_field_id: int
     index: FrameIndex | None
+    checked: tuple[Check, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -73,14 +77,17 @@ def stage(
     """
     fitter = _fitter(state, replace=replace, grow=grow)
     fitter.start(source.schema)
+    catalog = state.catalog if state else NO_CATALOG
+    layout = layout_of(catalog, fitter.schema())
     with FileSetWriter(objects, options, prefix) as writer:
-        for table in _groups(fitter, source.tables):
-            small = source.rows is not None and table.num_rows == source.rows
-            if small and table.nbytes <= _WHOLE_BYTES:
-                writer.write_whole(table, fitter.schema())
-            else:
-                for start in range(0, table.num_rows, GROUP_ROWS):
-                    writer.write(table.slice(start, GROUP_ROWS), fitter.schema())
+        groups = _groups(fitter, source.tables)
+        if catalog.checks:
+            groups = _checked(groups, fitter, catalog)
+        if layout.is_plain:
+            for table in groups:
+                _write(writer, table, fitter.schema(), whole=table.num_rows == source.rows)
+        else:
+            _write_arranged(writer, groups, fitter, layout, source.rows)
     schema = fitter.schema()
     return Staged(
         table_id=state.pointer.table_id if state else None,
@@ -90,7 +97,74 @@ def stage(
         grown_from=state.schema.spec.id if state and schema.ref is None else None,
         last_field_id=state.pointer.last_field_id if state else 0,
         index=frame_index(source.index),
+        checked=catalog.checks,
     )
+
+
+def _checked(tables: Iterator[pa.Table], fitter: Fitter, catalog: Catalog) -> Iterator[pa.Table]:
+    from atio.table.constraints import check_rows, rules
+
+    seen = 0
+    for table in tables:
+        check_rows(rules(catalog, fitter.schema()), table, seen)
+        seen += table.num_rows
+        yield table
+
+
+def _write(writer: FileSetWriter, table: pa.Table, schema: BoundSchema, *, whole: bool) -> None:
+    """``whole``: it is all that there is for its file."""
+    if whole and table.nbytes <= SMALL_BYTES:
+        writer.write_whole(table, schema)
+    else:
+        for start in range(0, table.num_rows, GROUP_ROWS):
+            writer.write(table.slice(start, GROUP_ROWS), schema)
+
+
+def _write_arranged(
+    writer: FileSetWriter, groups: Iterator[pa.Table], fitter: Fitter, layout: Layout, rows: int | None
+) -> None:
+    """Rows of one partition after the other, so that no more than one file is open."""
+    stretches = _Stretches(groups, fitter)
+    before: Partition | None = None
+    seen = 0
+    for tables in stretches:
+        for partition, table in layout.arranged(tables, _SORT_BYTES):
+            if partition != before:
+                before, seen = partition, seen + 1
+                if seen > MOST_PARTITIONS:
+                    raise InputError(
+                        f"the rows are of more than {MOST_PARTITIONS:,} partitions, and each would be a file",
+                        hint="partition by something coarser: month() for day(), a bucket() for a column",
+                    )
+            writer.begin(partition)
+            _write(writer, table, stretches.schema, whole=stretches.rows == rows)
+
+
+class _Stretches:
+    """Tables of one Arrow schema each, which is what a sort takes; ``schema`` is theirs when all came."""
+
+    def __init__(self, tables: Iterator[pa.Table], fitter: Fitter) -> None:
+        self._tables = tables
+        self._fitter = fitter
+        self._ahead: pa.Table | None = None
+        self.schema = fitter.schema()
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[Iterator[pa.Table]]:
+        self._ahead = next(self._tables, None)
+        while self._ahead is not None:
+            now = self._fitter.schema()
+            if self.rows and not now.same_structure(self.schema):
+                raise null_came_first()
+            self.schema = now
+            yield self._alike(self._ahead.schema)
+
+    def _alike(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        while self._ahead is not None and self._ahead.schema.equals(schema):
+            self.schema = self._fitter.schema()
+            self.rows += self._ahead.num_rows
+            yield self._ahead
+            self._ahead = next(self._tables, None)
 
 
 def _fitter(state: State | None, *, replace: bool, grow: bool) -> Fitter:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from atio.table.compact import Compacted
     from atio.table.diff import Diff
     from atio.table.expire import Expired
+    from atio.table.layout import PartitionBy
     from atio.table.ordering import SortBy
     from atio.table.repair import Repaired
     from atio.table.stage import Staged
@@ -101,6 +102,9 @@ class Table(Doors):
         location: Location,
         schema: pa.Schema | None = None,
         *,
+        partition_by: PartitionBy | None = None,
+        sort_by: SortBy | None = None,
+        checks: Mapping[str, Where] | None = None,
         format: str = "parquet",
         key: str | Sequence[str] | None = None,
         properties: Mapping[str, str] | None = None,
@@ -114,6 +118,14 @@ class Table(Doors):
         schema
             Arrow schema of the columns; fields that are not nullable are enforced. Anything with an
             Arrow schema (a frame) serves as well: its rows are not written.
+        partition_by
+            What each data file has one value of: ``"month(date)"``, ``"bucket(16, id)"``,
+            ``"truncate(4, name)"``, a column; also ``year``, ``day`` and ``hour``. Queries need not know:
+            a condition on the column finds the files.
+        sort_by
+            Columns that the rows of each write are sorted by, each ``"a"`` or ``("a", "descending")``.
+        checks
+            Conditions by name that no row may make false: see :meth:`add_check`.
         format
             Of the data files: ``parquet``, ``arrow``, ``csv``, ``jsonl`` or ``orc``.
         key
@@ -128,7 +140,9 @@ class Table(Doors):
         table = cls.open(location, durable=durable, storage_options=storage_options)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         with table._located():  # noqa: SLF001
-            table._writer.create(schema, chosen, (key,) if isinstance(key, str) else tuple(key or ()))  # noqa: SLF001
+            table._writer.create(  # noqa: SLF001
+                schema, chosen, key=key, partition_by=partition_by, sort_by=sort_by, checks=checks
+            )
         return table
 
     @classmethod
@@ -522,6 +536,94 @@ class Table(Doors):
             return self._read(lambda state: get(self._objects, state, self.url, key))
 
     @property
+    def partitioning(self) -> list[str]:
+        """What files are parted by, as ``partition_by`` takes it; empty if by nothing."""
+        from atio.table.layout import layout_of
+
+        with self._located():
+            state = self._state()
+            return [str(part) for part in layout_of(state.catalog, state.schema).parts]
+
+    def set_partitioning(self, partition_by: PartitionBy | None) -> None:
+        """Part the rows of later writes by something else, or by nothing (None).
+
+        Files that are there stay as they are until ``compact()``. Takes no version number.
+        """
+        from atio.commit.changes import SetLayout
+        from atio.table.layout import partition_fields
+
+        with self._located():
+            self._refuse_on_a_branch("partitions")
+            fields = partition_fields(partition_by, self._state().schema)
+            self._writer.amend("partition", SetLayout(partitioning=fields))
+
+    @property
+    def sorting(self) -> list[tuple[str, str]]:
+        """Columns that rows are sorted by within a write, with their directions."""
+        from atio.table.layout import layout_of
+
+        with self._located():
+            state = self._state()
+            order = layout_of(state.catalog, state.schema).order
+            return [] if order is None else list(zip(order.columns, order.directions, strict=True))
+
+    def set_sorting(self, sort_by: SortBy | None) -> None:
+        """Sort the rows of later writes, and of compactions, by other columns, or not (None).
+
+        Takes no version number.
+        """
+        from atio.commit.changes import SetLayout
+        from atio.table.layout import sort_fields
+
+        with self._located():
+            self._refuse_on_a_branch("an order")
+            fields = sort_fields(sort_by, self._state().schema)
+            self._writer.amend("sort", SetLayout(sorting=fields))
+
+    @property
+    def checks(self) -> dict[str, str]:
+        """Conditions that no row may make false, by name, as SQL."""
+        from atio.commit.checks import condition
+
+        with self._located():
+            state = self._state()
+            return {check.name: str(condition(check, state.schema)) for check in state.catalog.checks}
+
+    def add_check(self, name: str, where: Where) -> None:
+        """Refuse rows for which a condition is false, from now on. Takes no version number.
+
+        Parameters
+        ----------
+        where
+            As in :meth:`scan`. As in SQL, a row for which it is unknown (a null) is accepted.
+
+        Raises
+        ------
+        ConstraintError
+            Showing rows of the newest version for which it is false.
+        ExistsError
+            There is a check of that name.
+        """
+        with self._located():
+            self._refuse_on_a_branch("checks")
+            self._writer.add_check(name, where)
+
+    def drop_check(self, name: str) -> None:
+        """Take a check away."""
+        from atio.commit.changes import DropCheck
+
+        with self._located():
+            self._refuse_on_a_branch("checks")
+            self._writer.amend("drop check", DropCheck(name))
+
+    def _refuse_on_a_branch(self, what: str) -> None:
+        if self.branch is not None:
+            raise InputError(
+                f"the table has {what}, for all its branches; this is the branch {self.branch!r}",
+                hint="open the table without branch=",
+            )
+
+    @property
     def tags(self) -> dict[str, int]:
         """Versions by tag."""
         with self._located():
@@ -684,7 +786,9 @@ class Table(Doors):
         """Rewrite many small data files into few, as one version with the same rows.
 
         Without an order, neighbouring files smaller than three quarters of the target become one where that
-        makes them fewer, and all rows keep their places. With one, all files are rewritten.
+        makes them fewer, and all rows keep their places. With one, all files are rewritten. Of a table with
+        partitions, files of one partition become one; those that were written before it had these
+        partitions are parted. The order of the table, if it has one, is that within new files.
 
         Parameters
         ----------
@@ -868,6 +972,20 @@ class Table(Doors):
     def make_nullable(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
         """Let a column have nulls, as a new version."""
         return self._evolve(message, lambda edits, path: edits.MakeNullable(path(name)))
+
+    def set_not_null(self, name: str | Sequence[str], *, message: str | None = None) -> Snapshot:
+        """Refuse nulls in a column from now on, as a new version; :meth:`make_nullable` allows them again.
+
+        Raises
+        ------
+        ConstraintError
+            Showing rows that have a null there.
+        """
+        from atio.schema.evolve import path_to
+
+        with self._located():
+            path = path_to(name, self._state().schema.arrow.names)
+            return self._snapshot(self._writer.set_not_null(path, message))
 
     def _evolve(self, message: str | None, edit: Callable[[Any, Callable[..., Path]], Edit]) -> Snapshot:
         from atio.schema import evolve

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +10,35 @@ import msgspec
 import pyarrow as pa
 
 from atio.commit.build import Request
-from atio.commit.changes import Change, CreateTable, EvolveSchema, ReplaceAll, Restore
+from atio.commit.changes import (
+    AddCheck,
+    Change,
+    CreateTable,
+    EvolveSchema,
+    ReplaceAll,
+    Restore,
+    with_check,
+)
 from atio.commit.loop import Committer, Outcome, RetryPolicy
-from atio.commit.state import State, consistently, load_schema, load_state
+from atio.commit.state import NO_CATALOG, State, consistently, load_schema, load_state
 from atio.errors import AtioError, ConflictError, ContendedError, InputError, OutcomeUnknownError
 from atio.frames import Incoming, incoming
 from atio.metadata.objects import Objects, digest
-from atio.model.base import new_id
+from atio.model.base import FrozenDict, new_id
+from atio.model.pointer import Check
 from atio.model.snapshot import Snapshot
-from atio.schema.evolve import Edit
+from atio.schema.bound import BoundSchema
+from atio.schema.evolve import Edit, ForbidNulls, Path
 from atio.schema.fit import Fitter
+from atio.schema.types import Ids
 from atio.table import lookup, properties
+from atio.table.constraints import Ensure, Obey, check_version
 from atio.table.datafiles import discard
+from atio.table.layout import PartitionBy, partition_fields, sort_fields
+from atio.table.ordering import SortBy
 from atio.table.present import StillThere
 from atio.table.scan import live_files
-from atio.table.sharing import append_changes, share, understand
+from atio.table.sharing import append_changes, obey, share, understand
 from atio.table.stage import Staged, stage
 
 if TYPE_CHECKING:
@@ -159,11 +173,13 @@ class Writer:
                 raise InputError("the files were staged for another table", hint="stage them for this one")
         shared = None
         if intent.overwrite:
-            replace = ReplaceAll(first.files, first.bound(), first.index, first.last_field_id)
+            schema = first.bound()
+            replace = ReplaceAll(first.files, schema, first.index, first.last_field_id)
             changes: tuple[Change, ...] = (
                 StillThere(first.files),
                 *self._keyed(objects, state, staged, alone=True),
                 replace,
+                obey(first, schema),
                 *append_changes(tuple(others), None),
             )
         else:
@@ -195,7 +211,16 @@ class Writer:
 
     # -- everything else ---------------------------------------------------------------------
 
-    def create(self, schema: object, chosen: dict[str, str], key: tuple[str, ...] = ()) -> None:
+    def create(
+        self,
+        schema: object,
+        chosen: dict[str, str],
+        *,
+        key: str | Sequence[str] | None = None,
+        partition_by: PartitionBy | None = None,
+        sort_by: SortBy | None = None,
+        checks: Mapping[str, Where] | None = None,
+    ) -> None:
         """Make an empty table; ``schema`` is an Arrow schema, a frame or None."""
         properties.check(chosen, chosen)
         if schema is not None and not isinstance(schema, pa.Schema):
@@ -203,25 +228,28 @@ class Writer:
         fitter = Fitter(None)
         fitter.start(schema if schema is not None else pa.schema([]))
         made = fitter.schema()
-        ids: tuple[int, ...] = ()
-        if key:
-            from atio.table.keys import check_key
-
-            check_key(key, made.public)
-            ids = tuple(made.spec.fields[made.arrow.get_field_index(name)].id for name in key)
-        change = CreateTable(made, chosen, ids)
+        catalog = NO_CATALOG.replace(
+            properties=FrozenDict(chosen),
+            key=_key_ids(key, made) if key else (),
+            partitioning=partition_fields(partition_by, made),
+            sorting=sort_fields(sort_by, made),
+            checks=_checks(checks, made) if checks else (),
+        )
+        change = CreateTable(made, catalog)
         self.committer.commit(Request("create", (change,), first_version=0, must_exist=False))
 
     def restore(self, version: int | str, message: str | None) -> Snapshot:
         """Commit the content of an older version."""
         check_words(message=message)
 
-        def change_to_make(state: State) -> Restore:
+        def changes_to_make(state: State) -> tuple[Change, ...]:
             old = lookup.find(self._objects, state, version, None)
-            return Restore(old, load_schema(self._objects, old.schema_ref))
+            schema = load_schema(self._objects, old.schema_ref)
+            check_version(self._objects, state.catalog, old, schema)
+            return Restore(old, schema), Obey(None, state.catalog.checks)
 
-        change = consistently(self._objects, change_to_make)
-        return self.committer.commit(Request("restore", (change,), message=message)).snapshot
+        changes = consistently(self._objects, changes_to_make)
+        return self.committer.commit(Request("restore", changes, message=message)).snapshot
 
     def evolve(self, edits: tuple[Edit, ...], message: str | None) -> Snapshot:
         """Change columns, as a version."""
@@ -229,14 +257,60 @@ class Writer:
         request = Request("evolve", (EvolveSchema(edits),), message=message)
         return self.committer.commit(request).snapshot
 
+    def set_not_null(self, path: Path, message: str | None) -> Snapshot:
+        """Forbid nulls in a column, as a version, once it is known to have none."""
+        from atio.commit.checks import not_null
+
+        check_words(message=message)
+        edit = ForbidNulls(path)
+
+        def changes_to_make(state: State) -> tuple[Change, ...]:
+            edit.apply(state.schema.spec.fields, Ids(0))
+            column = next(field.id for field in state.schema.spec.fields if field.name == path[0])
+            ensure = Ensure(partial(not_null, column)).looked(self._objects, state)
+            return ensure, EvolveSchema((edit,))
+
+        request = Request("evolve", consistently(self._objects, changes_to_make), message=message)
+        return self.committer.commit(request).snapshot
+
+    def add_check(self, name: str, where: Where) -> None:
+        """Demand a condition of all rows, once those that are there are known to meet it."""
+        from atio.commit.checks import check_made, rule_of
+
+        def changes_to_make(state: State) -> tuple[Change, ...]:
+            check = check_made(name, where, state.schema)
+            with_check(state.catalog.checks, check)
+            ensure = Ensure(partial(rule_of, check)).looked(self._objects, state)
+            return ensure, AddCheck(check)
+
+        changes = consistently(self._objects, changes_to_make)
+        self.committer.commit(Request("add check", changes, makes_version=False))
+
     def amend(self, operation: str, change: Change) -> None:
         """Commit what changes no rows and takes no version number."""
         self.committer.commit(Request(operation, (change,), makes_version=False))
 
 
+def _checks(asked: Mapping[str, Where], schema: BoundSchema) -> tuple[Check, ...]:
+    from atio.commit.checks import check_made
+
+    made: tuple[Check, ...] = ()
+    for name, where in asked.items():
+        made = with_check(made, check_made(name, where, schema))
+    return made
+
+
 def _stage(objects: Objects, source: Incoming, state: State | None, **how: Any) -> Staged:
     options = properties.file_options(state.catalog.properties if state else {})
     return stage(objects, source, state, options, **how)
+
+
+def _key_ids(key: str | Sequence[str], made: BoundSchema) -> tuple[int, ...]:
+    from atio.table.keys import check_key
+
+    names = (key,) if isinstance(key, str) else tuple(key)
+    check_key(names, made.public)
+    return tuple(made.spec.fields[made.arrow.get_field_index(name)].id for name in names)
 
 
 def check_words(**words: object) -> None:

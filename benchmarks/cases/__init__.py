@@ -5,11 +5,15 @@ from collections.abc import Callable
 from benchmarks.cases import (
     append,
     bulk,
+    compaction,
     concurrent,
     databases,
+    evolve,
     expire,
     integrity,
     leaks,
+    lookup,
+    queries,
     startup,
     store,
     tiny_reads,
@@ -17,12 +21,15 @@ from benchmarks.cases import (
 )
 from benchmarks.harness import Bench
 
-# `lookup` (a point lookup on a sorted table of 60 files, beside DuckLake) and `upsert` (beside Lance) come
-# when the table can do them.
+# `upsert` (beside Lance) comes when the table can do it.
 CASES: dict[str, Callable[[Bench], None]] = {
     "append": append.run,
     "tiny_reads": tiny_reads.run,
     "bulk": bulk.run,
+    "lookup": lookup.run,
+    "queries": queries.run,
+    "evolve": evolve.run,
+    "compaction": compaction.run,
     "concurrent": concurrent.run,
     "databases": databases.run,
     "expire": expire.run,

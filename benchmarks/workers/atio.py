@@ -10,7 +10,8 @@ from unittest import mock
 
 import pyarrow as pa
 
-from atio import Table
+from atio import Table, col
+from benchmarks.data import small
 from benchmarks.workers.base import Subject, lap, serve, status
 
 
@@ -42,6 +43,30 @@ class Atio(Subject):
 
     def batches(self, root: Path) -> Iterator[pa.RecordBatch]:
         return iter(Table.open(root).snapshot().to_batches())
+
+    def lookup(self, root: Path, column: str, value: int) -> pa.Table:
+        return Table.open(root).to_arrow(where=col(column) == value)
+
+    def compact(self, root: Path) -> None:
+        Table.open(root).compact()
+
+    def do_unmerged(self, root: str) -> None:
+        """A table whose appends stay files of their own."""
+        Table.create(root, small(0).schema, properties={"append.merge": "false"})
+
+    def do_staged(self, root: str, count: int) -> None:
+        """A table of so many data files, of one version."""
+        table = Table.create(root, small(0).schema, properties={"append.merge": "false"}, durable=False)
+        table.commit(*(table.stage(small(number, rows=1)) for number in range(count)))
+
+    def do_evolve(self, root: str) -> dict[str, float]:
+        """Open the table and change its columns, each change a version."""
+        table = Table.open(root)
+        return {
+            "add": lap(lambda: table.add_column("fresh", pa.int64(), default=1))[0],
+            "rename": lap(lambda: table.rename_column("fresh", "old"))[0],
+            "drop": lap(lambda: table.drop_column("old"))[0],
+        }
 
     def do_scan(self, root: str, columns: list[str] | None, checked: bool) -> float:
         """Open the table and read columns; without the checks of data files only for comparison."""

@@ -55,6 +55,14 @@ class Subject(ABC):
         """Read everything, a batch at a time."""
         raise NotImplementedError
 
+    def lookup(self, root: Path, column: str, value: int) -> pa.Table:
+        """Open the table and read the rows in which a column has a value."""
+        raise NotImplementedError
+
+    def compact(self, root: Path) -> None:
+        """Open the table and rewrite its small files into few."""
+        raise NotImplementedError
+
     def prepare(self, table: pa.Table) -> Any:
         """The form of `table` that this product takes natively."""
         return table
@@ -139,6 +147,28 @@ class Subject(ABC):
         self.close(handle)
         self.do_release()
         return seconds
+
+    def do_pieces(self, root: str, source: str, count: int) -> None:
+        """Write the Parquet file `source` as so many appends, its rows in order."""
+        table = pq.read_table(source)
+        step = -(-table.num_rows // count)
+        handle = self.open(Path(root))
+        for start in range(0, table.num_rows, step):
+            self.append(handle, self.prepare(table.slice(start, step)))
+        self.close(handle)
+        self.do_release()
+
+    def do_lookup(self, root: str, column: str, value: int) -> dict[str, Any]:
+        self.do_release()
+        seconds, table = lap(lambda: self.lookup(Path(root), column, value))
+        return {"lap": seconds, "rows": table.num_rows}
+
+    def do_compact(self, root: str) -> dict[str, float]:
+        self.do_release()
+        os.sync()
+        with Peak() as peak:
+            seconds, _ = lap(lambda: self.compact(Path(root)))
+        return {"lap": seconds, "peak": peak.grown}
 
     def do_stream_write(self, root: str, source: str, times: int) -> dict[str, float]:
         """Write `source` so many times over as one stream, and watch the peak of memory."""

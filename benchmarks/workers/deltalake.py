@@ -28,6 +28,9 @@ class DeltaLake(Subject):
     def read(self, root: Path, version: int | None = None) -> pa.Table:
         return DeltaTable(root, version=None if version is None else version - 1).to_pyarrow_table()
 
+    def compact(self, root: Path) -> None:
+        DeltaTable(root).optimize.compact()
+
     def probe(self, root: Path) -> None:
         DeltaTable(root)
 

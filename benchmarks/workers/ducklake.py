@@ -66,6 +66,14 @@ class DuckLake(Subject):
         with self.attached(root) as connection:
             return connection.execute("FROM lake.t" + at).to_arrow_table()
 
+    def lookup(self, root: Path, column: str, value: int) -> pa.Table:
+        with self.attached(root) as connection:
+            return connection.execute(f"FROM lake.t WHERE {column} = {value}").to_arrow_table()
+
+    def compact(self, root: Path) -> None:
+        with self.attached(root) as connection:
+            connection.execute("CALL ducklake_merge_adjacent_files('lake')")
+
     def probe(self, root: Path) -> None:
         with self.attached(root) as connection:
             connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()

@@ -24,6 +24,9 @@ class Lance(Subject):
     def read(self, root: Path, version: int | None = None) -> pa.Table:
         return lance.dataset(root, version=version).to_table()
 
+    def compact(self, root: Path) -> None:
+        lance.dataset(root).optimize.compact_files()
+
     def probe(self, root: Path) -> None:
         _ = lance.dataset(root).version
 
