@@ -14,7 +14,11 @@ from typing import Protocol
 
 import msgspec
 
+from atio.errors import StorageError
+
 Buffer = bytes | bytearray | memoryview
+
+_PIECE = 8 << 20
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -154,6 +158,16 @@ class Storage(ABC):
     @abstractmethod
     def sink(self, path: str) -> Sink:
         """Write a new object piece by piece."""
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """All of an object in order, some MiB at a time; ``StorageError`` if it is replaced meanwhile."""
+        size, start = self.size(path), 0
+        while start < size:
+            piece = self.read(path, start, min(_PIECE, size - start))
+            if not piece:
+                raise StorageError("it was replaced while it was read", file=f"{self.url}/{path}")
+            yield piece
+            start += len(piece)
 
     @abstractmethod
     def delete(self, paths: Iterable[str]) -> None:
