@@ -138,6 +138,13 @@ class Storage(ABC):
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes ``offset … offset+length`` (or to the end). Short only where the object ends."""
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into`` with the bytes from ``offset`` on; ``StorageError`` if there are not so many."""
+        data = self.read(path, offset, len(into))
+        if len(data) != len(into):
+            raise StorageError("it ends early", file=f"{self.url}/{path}")
+        into[:] = data
+
     @abstractmethod
     def size(self, path: str) -> int:
         """Size in bytes; ``NotFoundError`` when missing."""

@@ -94,6 +94,12 @@ class ObjectStorage(Storage):
             each(fetch, range(offset + len(first.data), end, _RANGE), _READERS)
         return whole.getvalue()
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        key = self._key(path)
+        found = self._found(key, self._bucket.get(key, offset, offset + len(into), into=into))
+        if not found.token:
+            raise StorageError("it ends early", file=self._file(key))
+
     def pieces(self, path: str) -> Iterator[bytes]:
         key = self._key(path)
         part = first = self._found(key, self._bucket.get(key, 0, _RANGE))
