@@ -7,7 +7,7 @@ that they lie in. The footer has its hash in the table's metadata.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -50,38 +50,56 @@ class HashingOut:
 
 
 class Blocks:
-    """The blocks of an open file. Each is verified once."""
+    """The blocks of an open file. Each is verified once.
 
-    def __init__(self, file: pa.NativeFile, listed: bytes) -> None:
+    Parameters
+    ----------
+    fetch
+        Called with the ranges of blocks before they are read.
+    """
+
+    def __init__(
+        self,
+        file: pa.NativeFile,
+        listed: bytes,
+        fetch: Callable[[Iterable[tuple[int, int]]], None] = lambda _: None,
+    ) -> None:
         self._file = file
+        self._fetch = fetch
         try:
             size, covered, *hashes = listed.decode("ascii").split(" ")
             self._size, self._covered = int(size), int(covered)
         except ValueError:
             raise _unreadable() from None
-        if self._size < 1 or len(hashes) != -(-self._covered // self._size):
+        if self._size < 1 or self._covered > file.size() or len(hashes) != -(-self._covered // self._size):
             raise _unreadable()
         self._unseen = dict(enumerate(hashes))
         self._count = len(hashes)
 
     def check(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Raise ``DamagedError`` unless these bytes (start, end) are what was written."""
-        for start, end in ranges:
-            if not 0 <= start <= end <= self._covered:
-                raise _unreadable()
-            for number in range(start // self._size, -(-end // self._size)):
-                expected = self._unseen.pop(number, None)
-                if expected is not None and expected != self._hash(number):
-                    block = f"block {number + 1} of {self._count}"
-                    raise DamagedError(
-                        f"it is not what was written: the checksum of {block} differs",
-                        hint="run verify() to see the extent, repair() to return to the last intact version",
-                    )
+        wanted = sorted({number for span in ranges for number in self._numbers(*span)})
+        self._fetch(self._place(number) for number in wanted)
+        for number in wanted:
+            if self._unseen.pop(number) != self._hash(number):
+                block = f"block {number + 1} of {self._count}"
+                raise DamagedError(
+                    f"it is not what was written: the checksum of {block} differs",
+                    hint="run verify() to see the extent, repair() to return to the last intact version",
+                )
+
+    def _numbers(self, start: int, end: int) -> Iterable[int]:
+        """Of the blocks that these bytes lie in, those that were not verified yet."""
+        if not 0 <= start <= end <= self._covered:
+            raise _unreadable()
+        return (n for n in range(start // self._size, -(-end // self._size)) if n in self._unseen)
+
+    def _place(self, number: int) -> tuple[int, int]:
+        return number * self._size, min((number + 1) * self._size, self._covered)
 
     def _hash(self, number: int) -> str:
-        start = number * self._size
-        data = self._file.read_at(min(self._size, self._covered - start), start)
-        return xxhash.xxh3_64_hexdigest(data)
+        start, end = self._place(number)
+        return xxhash.xxh3_64_hexdigest(self._file.read_at(end - start, start))
 
 
 def chunks(metadata: Any, leaves: Iterable[int], groups: Iterable[int]) -> Iterable[tuple[int, int]]:

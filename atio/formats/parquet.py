@@ -18,7 +18,7 @@ Unions and dictionaries of nested values are refused.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from typing import Any
@@ -36,7 +36,8 @@ from atio.formats.options import Parse, between, boolean, one_of, parse
 from atio.formats.plan import PerSchema, Plan, rows_only
 from atio.formats.recode import Recoding, RefusedError, keep
 from atio.formats.sink import Sink, writing
-from atio.formats.source import opened
+from atio.formats.source import Sparse, opened
+from atio.storage.parallel import ordered
 
 _OPTIONS: dict[str, Parse] = {
     "compression": one_of("none", "snappy", "gzip", "brotli", "lz4", "zstd"),
@@ -54,6 +55,8 @@ _SMALL_BYTES = 2**22
 # Below, starting threads costs more than it saves.
 _PROCESSORS = os.cpu_count() or 1
 _THREADED_BYTES = 2**20
+_FETCHES = 8
+"""Row groups of a file that is elsewhere to fetch at once."""
 # Below, Parquet's dictionaries make files larger and slower (to write and to read), and the page index
 # (other engines use it) has nothing to skip.
 _FEW_ROWS = 2**9
@@ -396,6 +399,8 @@ class ParquetFormat(Format):
         plan = self._plans(schema)
         positions = plan.positions(columns)
         with decoding("parquet"), opened(source) as file:
+            if isinstance(source, Sparse):
+                return _fetched(source, file, plan, positions)
             if positions is None:  # A whole file was hashed by the caller.
                 reader = _new_reader(file, plan, verify=False)
                 if threads and reader.metadata.num_row_groups > 1 and _PROCESSORS > 1:
@@ -440,16 +445,38 @@ class _Part:
     The hashes of the blocks that they lie in vouch for them. Bytes in memory were hashed by the caller.
     """
 
-    def __init__(self, source: pa.Buffer | str, file: pa.NativeFile, plan: _ParquetPlan) -> None:
-        self.reader = _new_reader(file, plan, verify=True)
-        listed = (self.reader.metadata.metadata or {}).get(KEY) if isinstance(source, str) else None
-        self._blocks = None if listed is None else Blocks(file, listed)
+    def __init__(
+        self,
+        source: pa.Buffer | str | Sparse,
+        file: pa.NativeFile,
+        plan: _ParquetPlan,
+        metadata: Any = None,
+    ) -> None:
+        self.reader = _new_reader(file, plan, verify=True, metadata=metadata)
+        self._elsewhere = isinstance(source, Sparse)
+        self._blocks = None
+        if isinstance(source, str | Sparse):
+            listed = (self.reader.metadata.metadata or {}).get(KEY)
+            if isinstance(source, Sparse):
+                self._blocks = Blocks(file, listed or b"", source.fetch)
+            elif listed is not None:
+                self._blocks = Blocks(file, listed)
         if self._blocks is not None:  # No need for the pages' checksums.
             self.reader = _new_reader(file, plan, verify=False, metadata=self.reader.metadata)
 
     def verify(self, leaves: list[int], groups: Sequence[int]) -> None:
         if self._blocks is not None:
             self._blocks.check(chunks(self.reader.metadata, leaves, groups))
+
+    def verified(self, leaves: list[int], groups: Iterable[int]) -> Iterator[int]:
+        """The same groups, each verified."""
+
+        def one(group: int) -> int:
+            self.verify(leaves, [group])
+            return group
+
+        # By one other thread: two would share the block where their groups meet.
+        return ordered(one, groups, threads=1, ahead=int(self._elsewhere))
 
 
 class _Parts:
@@ -516,6 +543,27 @@ def _in_parallel(source: pa.Buffer | str, plan: _ParquetPlan, metadata: Any) -> 
         return pa.concat_tables(list(pool.map(group, range(metadata.num_row_groups))))
 
 
+def _fetched(
+    source: Sparse, file: pa.NativeFile, plan: _ParquetPlan, positions: Sequence[int] | None
+) -> pa.Table:
+    """Columns of a file that is elsewhere: row groups are fetched at once, each decoded when it is there."""
+    order = sorted(set(range(len(plan.spans)) if positions is None else positions))
+    leaves = [leaf for i in order for leaf in plan.spans[i]]
+    metadata = _new_reader(file, plan, verify=False).metadata
+    if not leaves:
+        return plan.arranged(plan.decode(rows_only(metadata.num_rows), order), positions)
+
+    def group(number: int) -> pa.Table:
+        with decoding("parquet"), opened(source) as own:
+            part = _Part(source, own, plan, metadata)
+            part.verify(leaves, [number])
+            return part.reader.read_row_groups([number], leaves, use_threads=False)
+
+    tables = list(ordered(group, range(metadata.num_row_groups), min(metadata.num_row_groups, _FETCHES)))
+    table = plan.decode(pa.concat_tables(tables), None if positions is None else order)
+    return plan.arranged(table, positions)
+
+
 def _iterate(part: _Part, leaves: list[int], rows: int) -> Iterator[pa.Table]:
     reader = part.reader
     total, groups = reader.metadata.num_rows, reader.metadata.num_row_groups
@@ -523,8 +571,8 @@ def _iterate(part: _Part, leaves: list[int], rows: int) -> Iterator[pa.Table]:
         for start in range(0, total, rows):
             yield rows_only(min(rows, total - start))
         return
-    for group in range(groups):  # one by one: see _ParquetPlan.nested
-        part.verify(leaves, [group])
+    # One by one: see _ParquetPlan.nested; the next is fetched meanwhile, where that takes time.
+    for group in part.verified(leaves, range(groups)):
         for batch in reader.iter_batches(rows, [group], leaves, use_threads=True):
             yield pa.Table.from_batches([batch])
 

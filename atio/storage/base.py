@@ -14,7 +14,11 @@ from typing import Protocol
 
 import msgspec
 
+from atio.errors import StorageError
+
 Buffer = bytes | bytearray | memoryview
+
+_PIECE = 8 << 20
 
 
 class Capabilities(msgspec.Struct, frozen=True):
@@ -134,6 +138,13 @@ class Storage(ABC):
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes ``offset … offset+length`` (or to the end). Short only where the object ends."""
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        """Fill ``into`` with the bytes from ``offset`` on; ``StorageError`` if there are not so many."""
+        data = self.read(path, offset, len(into))
+        if len(data) != len(into):
+            raise StorageError("it ends early", file=f"{self.url}/{path}")
+        into[:] = data
+
     @abstractmethod
     def size(self, path: str) -> int:
         """Size in bytes; ``NotFoundError`` when missing."""
@@ -154,6 +165,16 @@ class Storage(ABC):
     @abstractmethod
     def sink(self, path: str) -> Sink:
         """Write a new object piece by piece."""
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """All of an object in order, some MiB at a time; ``StorageError`` if it is replaced meanwhile."""
+        size, start = self.size(path), 0
+        while start < size:
+            piece = self.read(path, start, min(_PIECE, size - start))
+            if not piece:
+                raise StorageError("it was replaced while it was read", file=f"{self.url}/{path}")
+            yield piece
+            start += len(piece)
 
     @abstractmethod
     def delete(self, paths: Iterable[str]) -> None:

@@ -16,12 +16,14 @@ from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
 from atio.formats import get_format
 from atio.formats.base import FileInfo, Format, Parts
 from atio.formats.plan import rows_only
+from atio.formats.source import Sparse
 from atio.metadata.objects import Objects, check, digest, missing
 from atio.model.base import Ref, new_id
 from atio.model.snapshot import ColumnStatistics, DataFile, Footer, PartitionValue
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.storage.base import Buffer, Sink, Storage
+from atio.storage.parallel import each
 
 BATCH_ROWS = 131_072
 TARGET_BYTES = 256 * 2**20
@@ -30,6 +32,8 @@ _WHOLE = 2 * 2**20
 """Bytes up to which a file is read whole, so that its footer needs no reference of its own."""
 _TAIL = 2**20
 _CHUNK = 16 * 2**20
+_AT_ONCE = 4
+"""Ranges of one row group to fetch at once."""
 
 
 class FileOptions(msgspec.Struct, frozen=True):
@@ -283,7 +287,7 @@ def read_file(
 
 
 def decode_file(
-    source: pa.Buffer | str,
+    source: pa.Buffer | str | Sparse,
     file: DataFile,
     schema: pa.Schema,
     columns: Sequence[str],
@@ -341,11 +345,13 @@ def open_parts(storage: Storage, file: DataFile, schema: pa.Schema) -> Iterator[
         raise error.at(file=file.path) from error.__cause__
 
 
-def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str:
-    """The file's bytes, or a path whose partial reads verify themselves."""
+def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str | Sparse:
+    """The file's bytes, or a path or file elsewhere whose partial reads verify themselves."""
     ref = Ref(path=file.path, size=file.size, hash=file.hash)
     try:
         path = storage.local_path(file.path)
+        if path is None and file.footer is not None and storage.capabilities.parallel:
+            return _elsewhere(storage, file, ref)
         if path is not None and file.size > _WHOLE:
             if partial and _can_be_read_in_part(storage, file, ref):
                 return path
@@ -366,6 +372,32 @@ def _can_be_read_in_part(storage: Storage, file: DataFile, ref: Ref) -> bool:
     tail = storage.read(file.path, max(file.size - file.footer.size, 0), file.footer.size)
     check(ref.replace(size=file.footer.size, hash=file.footer.hash), tail)
     return get_format(file.format).vouches(tail)
+
+
+def _elsewhere(storage: Storage, file: DataFile, ref: Ref) -> Sparse:
+    """The file, of which the footer is fetched and verified."""
+    assert file.footer is not None
+    start = max(file.size - file.footer.size, 0)
+    tail = storage.read(file.path, start, file.footer.size + 1)  # However long the file is by now.
+    check(ref.replace(size=file.footer.size, hash=file.footer.hash), tail)
+
+    def piece(one: tuple[int, memoryview]) -> None:
+        try:
+            storage.read_into(file.path, *one)
+        except NotFoundError:
+            raise missing(ref) from None
+
+    def fetch(places: list[tuple[int, memoryview]]) -> None:
+        pieces = [
+            (offset + start, into[start : start + _CHUNK])
+            for offset, into in places
+            for start in range(0, len(into), _CHUNK)
+        ]
+        each(piece, pieces, _AT_ONCE)
+
+    found = Sparse(file.size, fetch)
+    found.put(start, tail)
+    return found
 
 
 def _mapped(path: str, ref: Ref) -> pa.Buffer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,7 @@ from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
+from atio.storage.parallel import THREADS, ordered
 from atio.table.alive import living, without
 from atio.table.datafiles import BATCH_ROWS, read_batches, read_file
 from atio.table.doors.face import Doors
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from atio.table.planning import Planned
 
 _SMALL = 2**20
+_LARGE_AT_ONCE = 2
 _PIECE = 16 * 2**20
 """Encoded bytes to decode at once."""
 
@@ -107,17 +110,29 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             return self._whole(list(self._matching()))
         parts: list[pa.Table] = []
         left = self.limit
-        for file in self.files():
-            with self._located():
-                if left is not None and left < file.live and file.size > _SMALL:
-                    parts.extend(self._first(file, left))
-                    break
-                found = self._read(file)
-            if left is not None:
-                found = _head(found, left)
-                left -= found.num_rows
-            parts.append(found)
+        files = list(self.files())
+        last = self._last_in_part(files)
+        with self._located():
+            for found in ordered(self._read, files, self._at_once(files)):
+                part = found if left is None else _head(found, left)
+                left = None if left is None else left - part.num_rows
+                parts.append(part)
+            if last is not None and left is not None:
+                parts.extend(self._first(last, left))
         return self._whole(parts)
+
+    def _last_in_part(self, files: list[DataFile]) -> DataFile | None:
+        """Take the last file off if it is large and the limit ends in it."""
+        if self.limit is None or not files or files[-1].size <= _SMALL:
+            return None
+        return files.pop() if self.limit < sum(file.live for file in files) else None
+
+    def _at_once(self, files: Sequence[DataFile]) -> int:
+        """How many files to read at once: all wait for answers only where they are elsewhere."""
+        if not self.objects.storage.capabilities.parallel or len(files) < 2:
+            return 1
+        small = sum(file.size for file in files) < _SMALL * len(files)
+        return min(len(files), THREADS if small else _LARGE_AT_ONCE)
 
     def _first(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         for found in self._read_batches(file, min(rows, BATCH_ROWS)):
@@ -149,14 +164,23 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def _pieces(self, rows: int) -> Iterator[pa.Table]:
         left = self.limit
-        for file in self.files():
-            with self._located():
-                for found in self._read_batches(file, rows):
-                    part = found if left is None else _head(found, left)
-                    left = None if left is None else left - part.num_rows
-                    yield part
-                    if left == 0:
-                        return
+        with self._located():
+            for found in self._streamed(rows):
+                part = found if left is None else _head(found, left)
+                left = None if left is None else left - part.num_rows
+                yield part
+                if left == 0:
+                    return
+
+    def _streamed(self, rows: int) -> Iterator[pa.Table]:
+        """All rows in order: small files are read ahead where that takes time."""
+        for small, run in groupby(self.files(), lambda file: file.size <= _SMALL):
+            files = list(run)
+            if small and self._at_once(files) > 1:
+                yield from ordered(self._read, files, self._at_once(files))
+            else:
+                for file in files:
+                    yield from self._read_batches(file, rows)
 
     # -- with a condition ------------------------------------------------------------------------
 
@@ -200,7 +224,8 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         def read(file: DataFile) -> list[pa.Table]:
             return list(matching.pieces(file, self.source(file), whole=True, threads=False))
 
-        with self._located(), ThreadPoolExecutor(min(len(files), os.cpu_count() or 1)) as pool:
+        threads = max(self._at_once(files), min(len(files), os.cpu_count() or 1))
+        with self._located(), ThreadPoolExecutor(threads) as pool:
             for found in pool.map(read, files):
                 yield from found
 

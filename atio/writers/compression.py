@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, cast
 
-_BUFFER = 1 << 18
+from atio.writers.streams import Forward, buffered
+
 _GZIP_LEVEL = 6
 
 
 def compressing(file: BinaryIO, method: str) -> BinaryIO:
     """Return a stream that compresses into ``file``. Closing it finishes, and leaves ``file`` open."""
-    return cast("BinaryIO", io.BufferedWriter(_Forward(_compressor(file, method)), _BUFFER))
+    return buffered(_Compressing(_compressor(file, method)))
 
 
 def _compressor(file: BinaryIO, method: str) -> Any:
@@ -33,18 +34,12 @@ def _compressor(file: BinaryIO, method: str) -> Any:
     return pa.CompressedOutputStream(pa.PythonFile(_Open(file), "w"), method)
 
 
-class _Forward(io.RawIOBase):
-    """A compressor as a stream that only goes forward: some claim that they can seek."""
+class _Compressing(Forward):
+    """A compressor, finished when it is closed."""
 
     def __init__(self, compressor: Any) -> None:
+        super().__init__(compressor)
         self._compressor = compressor
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any, /) -> int:
-        self._compressor.write(data)
-        return memoryview(data).nbytes
 
     def close(self) -> None:
         if not self.closed:

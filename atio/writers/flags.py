@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +25,8 @@ from atio.storage.failures import translating
 from atio.storage.leases import FileLease
 from atio.storage.locking import Waiting
 from atio.storage.replace import SUFFIX
-from atio.writers.targets import LocalTarget, Target, open_target
+from atio.writers.places import open_target
+from atio.writers.targets import LocalTarget, Target
 
 _PIECE = 1 << 20
 _WAIT = 30.0
@@ -70,8 +71,10 @@ def vouch(file: BinaryIO) -> Vouched:
     return Vouched(size, digest.hexdigest(), datetime.now(UTC))
 
 
-def verify(path: str | os.PathLike[str] | Target) -> Vouched:
-    """Check a file against its ``_SUCCESS`` flag, byte for byte.
+def verify(
+    path: str | os.PathLike[str] | Target, *, storage_options: Mapping[str, object] | None = None
+) -> Vouched:
+    """Check a file against its ``_SUCCESS`` flag, byte for byte; both as :func:`write` takes them.
 
     Raises
     ------
@@ -80,11 +83,11 @@ def verify(path: str | os.PathLike[str] | Target) -> Vouched:
     DamagedError
         The file is not what the flag vouches for.
     """
-    target = open_target(path)
+    target = open_target(path, storage_options)
     place = target.beside(_name)
     flag = _load(place)
     while flag is not None:
-        with target.open() as file:
+        with target.stream() as file:
             found = vouch(file)
         for one in flag.all:
             if (one.size, one.sha256) == (found.size, found.sha256):
@@ -97,7 +100,7 @@ def verify(path: str | os.PathLike[str] | Target) -> Vouched:
                 file=target.url,
                 hint="write it again with success_flag=True; if nobody else did, look at the disk",
             )
-    with target.open():
+    with target.stream():
         pass
     raise NotFoundError(
         "there is no _SUCCESS flag", file=target.url, hint="write the file with success_flag=True"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from atio.errors import InputError, Located, UnsupportedError
@@ -11,8 +12,9 @@ from atio.writers.base import Writer
 from atio.writers.compression import decompressing
 from atio.writers.files import FileWriter
 from atio.writers.names import parse
+from atio.writers.places import open_target
 from atio.writers.sources import Reader, Source
-from atio.writers.targets import Target, open_target
+from atio.writers.targets import Target
 
 _FRAMES = ("pandas", "polars", "arrow")
 
@@ -21,6 +23,7 @@ def read(
     path: str | os.PathLike[str] | Target,
     format: str | Writer | None = None,
     output_as: str | None = None,
+    storage_options: Mapping[str, object] | None = None,
     **kwargs: Any,
 ) -> Any:
     """Read a file that :func:`write` or anything else has written.
@@ -35,6 +38,8 @@ def read(
     output_as
         ``"pandas"``, ``"polars"`` or ``"arrow"`` for rows and columns, ``"numpy"`` for arrays,
         ``"python"`` for plain objects. By default what the format holds: pandas for tables, NumPy for arrays.
+    storage_options
+        As for :func:`write`.
     **kwargs
         For the library that reads.
 
@@ -47,7 +52,7 @@ def read(
     InputError
         The library refused the file, or an argument.
     """
-    target = open_target(path)
+    target = open_target(path, storage_options)
     with Located(file=target.url):
         name = parse(target.url)
         writer = _writer_for(name.suffix, format)

@@ -1,4 +1,4 @@
-"""Where files go: a local path, or an object store; each is replaced whole by one atomic step."""
+"""Where files go: a local path, or a store of objects; each is replaced whole by one atomic step."""
 
 # Paths stay text, as in atio.storage.
 # ruff: noqa: PTH111, PTH123
@@ -9,23 +9,20 @@ import contextlib
 import errno
 import io
 import os
-import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO, Protocol
-from urllib.parse import unquote
 
-from atio.errors import ConflictError, InputError, NotFoundError, UnsupportedError
+from atio.errors import AtioError, ConflictError, NotFoundError
 from atio.storage import MemoryStorage
 from atio.storage.failures import translated, translating
 from atio.storage.replace import BACKUP, Replacement
 
 _NOTHING = 1 << 16
 """Free bytes of a disk that is as good as full."""
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 
 
 class TargetDraft(Protocol):
@@ -46,7 +43,7 @@ class TargetDraft(Protocol):
     def size(self) -> int:
         """Bytes written so far."""
 
-    def trouble(self) -> OSError | None:
+    def trouble(self) -> OSError | AtioError | None:
         """What is wrong with the place itself: libraries may say something else when a disk is full."""
 
 
@@ -65,6 +62,10 @@ class Target(ABC):
     @abstractmethod
     def open(self) -> BinaryIO:
         """The content, as it is now; ``NotFoundError`` if there is none."""
+
+    def stream(self) -> BinaryIO:
+        """As ``open``, to be read from beginning to end in bounded memory."""
+        return self.open()
 
     def path(self) -> str | None:
         """A path of the local file system, if it has one."""
@@ -242,53 +243,3 @@ class MemoryStore:
 
     def delete(self, key: str) -> None:
         self._storage.delete([key])
-
-
-# -- from names --------------------------------------------------------------------------------------
-
-
-def open_target(path: str | os.PathLike[str] | Target) -> Target:
-    """Return the target that a path or URL names; nothing is touched yet.
-
-    Raises
-    ------
-    UnsupportedError
-        A URL of a kind that atio does not know.
-    InputError
-        No path at all, or one that names nothing.
-    """
-    if isinstance(path, Target):
-        return path
-    if not isinstance(path, str | bytes | os.PathLike):
-        raise InputError(
-            f"the target is a {type(path).__name__}, not a path", hint="give a path or a URL as text"
-        )
-    text = os.fsdecode(path)
-    match = _URL.fullmatch(text)
-    if match is None:
-        return LocalTarget(text)
-    scheme, rest = match[1].lower(), match[2]
-    opener = _SCHEMES.get(scheme)
-    if opener is None:
-        known = ", ".join(f"{name}://" for name in _SCHEMES)
-        raise UnsupportedError(f"{scheme}:// is no place for a file", hint=f"use a path, or one of {known}")
-    return opener(rest)
-
-
-def _open_file(rest: str) -> Target:
-    host, slash, path = rest.partition("/")
-    if host not in ("", "localhost") or not slash:
-        raise InputError(
-            f"file://{rest} names another machine", hint="write file:///path, with three slashes"
-        )
-    return LocalTarget("/" + unquote(path, errors="surrogateescape"))
-
-
-def _open_memory(rest: str) -> Target:
-    place, _, key = rest.partition("/")
-    if not place or not key:
-        raise InputError(f"memory://{rest} names no file", hint="write memory://place/name")
-    return StoreTarget(f"memory://{place}/", key, MemoryStore(MemoryStorage.named(place)))
-
-
-_SCHEMES: dict[str, Callable[[str], Target]] = {"file": _open_file, "memory": _open_memory}

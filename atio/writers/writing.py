@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from atio.errors import AtioError, InputError, Located, OutcomeUnknownError, UnsupportedError, meant
@@ -15,8 +16,10 @@ from atio.writers.compression import compressing
 from atio.writers.failures import calling
 from atio.writers.flags import Flagging, Vouched, vouch
 from atio.writers.names import Name, parse
+from atio.writers.places import open_target
 from atio.writers.progress import Report, in_bytes
-from atio.writers.targets import Target, TargetDraft, open_target
+from atio.writers.streams import Forward, Hashing, buffered
+from atio.writers.targets import Target, TargetDraft
 
 
 def write(
@@ -29,6 +32,7 @@ def write(
     backup: bool = False,
     success_flag: bool = False,
     durable: bool = True,
+    storage_options: Mapping[str, object] | None = None,
     **kwargs: Any,
 ) -> None:
     """Write an object to one file or database, whole or not at all.
@@ -44,8 +48,9 @@ def write(
         ``__arrow_c_stream__``, a list or dict of records, an iterator of any of those. Lazy frames, streams
         and iterators are written piece by piece where the format can.
     target_path
-        A path, ``memory://place/name``, or a :class:`~atio.writers.targets.Target`. Its suffix tells the
-        format, and a compression after it (``.csv.gz``). Not given for databases.
+        A path, ``memory://place/name``, a URL (``s3://``, ``gs://``, ``az://``, or what fsspec can write
+        to), or a :class:`~atio.writers.targets.Target`. Its suffix tells the format, and a compression after
+        it (``.csv.gz``). Not given for databases.
     format
         The name of the format, if the suffix does not tell; or a writer.
     show_progress
@@ -58,6 +63,8 @@ def write(
         Write ``.NAME._SUCCESS``, which vouches for the file: see :func:`verify`.
     durable
         Sync file and folder before returning.
+    storage_options
+        For a URL: credentials and the like, as for :meth:`Table.open`.
     **kwargs
         For the library that does the work (``index=False``, ``sheet_name=``, ``orient=``); see the matrix in
         the documentation. Unknown ones are an error.
@@ -71,14 +78,15 @@ def write(
     MissingDependencyError
         An optional library is needed.
     NotFoundError, AccessError, StorageFullError, StorageError
-        From the file system; nothing took effect.
+        From the file system or store; nothing took effect.
     OutcomeUnknownError
-        The file was replaced, but the folder could not be synced.
+        The file was replaced, but the folder could not be synced; or a store did not answer the request
+        that replaces it, nor those that asked.
     """
     if target_path is None:
         _write_elsewhere(obj, format, show_progress, verbose, kwargs, backup=backup, flag=success_flag)
         return
-    target = open_target(target_path)
+    target = open_target(target_path, storage_options)
     with Located(file=target.url):
         name = parse(target.url)
         writer = _writer_for(name, format)
@@ -149,10 +157,11 @@ class _Job:
         with ExitStack() as stack:
             vouched: Vouched | None = None
             with self._target.replacing(durable=self._durable, backup=self._backup) as draft:
-                self._encode(obj, kwargs, draft, report)
+                hashed = _Hashed(draft) if flag and not isinstance(draft.place, str) else None
+                self._encode(obj, kwargs, hashed or draft, report)
                 if flag:
                     stack.enter_context(flagging.exclusive())
-                    vouched = _measured(draft)
+                    vouched = hashed.vouched() if hashed else _measured(draft)
                     flagging.announce(vouched)
             report.step(f"Synced, and moved to its place: {self._target.url}")
             if vouched is None:
@@ -173,7 +182,10 @@ class _Job:
             except (InputError, OSError) as error:
                 if isinstance(error, AtioError) and not isinstance(error, InputError):
                     raise
-                if (trouble := draft.trouble()) is not None:
+                trouble = draft.trouble()
+                if isinstance(trouble, AtioError):
+                    raise trouble from None
+                if trouble is not None:
                     raise translated(trouble, draft.url) from error
                 raise
         with calling("write", draft.url):
@@ -211,10 +223,31 @@ class _Compressed:
         self.place = file
 
 
+class _Hashed:
+    """A draft that cannot be read before it is in its place, hashed on the way there."""
+
+    def __init__(self, draft: TargetDraft) -> None:
+        self.url = draft.url
+        self.size = draft.size
+        self.trouble = draft.trouble
+        self._draft = draft
+        self._hashing = Hashing(draft.file)
+        self.file = buffered(Forward(self._hashing))
+
+    @property
+    def place(self) -> BinaryIO:
+        return self.file
+
+    def flush(self) -> None:
+        if not self.file.closed:
+            self.file.flush()
+        self._draft.flush()
+
+    def vouched(self) -> Vouched:
+        return Vouched(self._hashing.size, self._hashing.hexdigest(), datetime.now(UTC))
+
+
 def _measured(draft: TargetDraft) -> Vouched:
-    place = draft.place
-    if isinstance(place, str):
-        with translating(draft.url), open(place, "rb") as file:  # noqa: PTH123
-            return vouch(file)
-    place.seek(0)
-    return vouch(place)
+    assert isinstance(draft.place, str)
+    with translating(draft.url), open(draft.place, "rb") as file:  # noqa: PTH123
+        return vouch(file)

@@ -14,12 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import atio
 from atio import Table
 from atio.errors import AtioError, ConflictError, InputError, NotFoundError, StorageError, UnsupportedError
 from atio.storage import Storage, open_storage
 from atio.storage.conformance import StorageConformance
 from atio.storage.remote.generic import FsspecStorage
 from atio.storage.remote.objects import ObjectStorage
+from atio.writers.remote import RemoteTarget
 from tests.remote.servers import BUCKET, Server
 
 fsspec: Any = pytest.importorskip("fsspec")
@@ -217,6 +219,59 @@ def test_ftp(tmp_path: Path) -> None:
     assert Table.open(tmp_path / "table").to_arrow().num_rows == 3
 
 
+@pytest.mark.filterwarnings("ignore")  # pyftpdlib warns of itself
+def test_files_by_ftp(tmp_path: Path) -> None:
+    """They take their place by renaming; nobody needs to be alone for that, and nothing else stays."""
+    (tmp_path / "table").mkdir()
+    with ftp_server(tmp_path) as url:
+        for number in range(3):
+            atio.write({"x": [number]}, f"{url}/x.csv", backup=True, success_flag=True)
+            assert atio.read(f"{url}/x.csv", output_as="arrow")["x"].to_pylist() == [number]
+            assert atio.verify(f"{url}/x.csv").size > 0
+
+        def rows() -> Iterator[dict[str, int]]:
+            yield {"x": 5}
+            raise RuntimeError("mine")
+
+        with pytest.raises(RuntimeError, match="mine"):
+            atio.write(rows(), f"{url}/x.csv")
+        with pytest.raises(NotFoundError) as missing:
+            atio.read(f"{url}/missing.csv")
+        assert "passwords" not in str(missing.value)
+    found = {path.name: path for path in (tmp_path / "table").iterdir()}
+    assert set(found) == {"x.csv", "x.csv.bak", ".x.csv._SUCCESS"}
+    assert (found["x.csv"].read_text().split(), found["x.csv.bak"].read_text().split()) == (
+        ['"x"', "2"],
+        ['"x"', "1"],
+    )
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_file_whose_renaming_fails(
+    fs: Any, folder: str, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it did not happen, the old file is there and nothing else; if it did, it is a success."""
+    storage = FsspecStorage(fs, f"/{folder}", single_writer=True)
+    target = RemoteTarget(storage, "x.jsonl")
+    atio.write({"x": [0]}, target)
+    move = type(fs).mv
+
+    def fail(self: Any, *names: str) -> None:
+        if when == "after":
+            move(self, *names)
+        raise OSError("secret words")
+
+    monkeypatch.setattr(type(fs), "mv", fail)
+    if when == "after":
+        atio.write({"x": [1]}, target)
+    else:
+        with pytest.raises(StorageError, match="MemoryFileSystem failed"):
+            atio.write({"x": [1]}, target)
+    monkeypatch.undo()
+    assert atio.read(target, output_as="python") == [{"x": int(when == "after")}]
+    assert [entry.path for entry in storage.list()] == ["x.jsonl"]
+
+
 @pytest.mark.filterwarnings("ignore")  # of the event loop in fsspec
 def test_http(tmp_path: Path) -> None:
     """A table that was put on a web server can be read from there."""
@@ -237,6 +292,15 @@ def test_http(tmp_path: Path) -> None:
         assert storage.load("missing") is None
         with pytest.raises(UnsupportedError, match="single_writer"):
             Table(storage).append(pa.table({"a": [3]}))
+        url = f"http://127.0.0.1:{server.server_port}/x.csv"
+        (tmp_path / "x.csv").write_text("x\n1\n")
+        assert atio.read(f"{url}?signature=secret", output_as="arrow")["x"].to_pylist() == [1]
+        with pytest.raises(UnsupportedError, match="reading only"):
+            atio.write({"x": [2]}, url)
+        with pytest.raises(AtioError, match=r"y\.csv") as missing:
+            atio.read(f"{url.replace('x.csv', 'y.csv')}?signature=secret")
+        assert "secret" not in str(missing.value)
+        assert (tmp_path / "x.csv").read_text() == "x\n1\n"
     finally:
         server.shutdown()
         thread.join()

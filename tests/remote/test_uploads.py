@@ -25,7 +25,9 @@ def parts_left(server: Server, folder: str) -> list[str]:
     if isinstance(bucket, AzureBucket):
         what = (("comp", "list"), ("include", "uncommittedblobs"), ("prefix", folder))
         answer = bucket.send("GET", None, (*what, ("restype", "container")))
-        return [name.text or "" for name in xml.children(xml.parsed(answer.body), "Name")]
+        keys = [name.text or "" for name in xml.children(xml.parsed(answer.body), "Name")]
+        waiting = (("blocklisttype", "uncommitted"), ("comp", "blocklist"))
+        return [key for key in keys if b"<Block>" in bucket.send("GET", key, waiting).body]
     return []  # Google bills no unfinished uploads.
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol
 
 from atio.errors import UnsupportedError
-from atio.storage.base import Storage
+from atio.storage.base import Sink, Storage
 from atio.storage.remote.bucket import Bucket
 from atio.storage.remote.failures import missing
 from atio.storage.remote.options import Options
 
-__all__ = ["SCHEMES", "open_filesystem", "open_url"]
+__all__ = ["SCHEMES", "Replaceable", "open_filesystem", "open_folder", "open_url"]
 
 
 def _s3(name: str, options: Options) -> Bucket:
@@ -60,6 +60,28 @@ def open_url(scheme: str, rest: str, given: Mapping[str, object]) -> Storage:
     bucket = opener(name, options)
     options.finish()
     return ObjectStorage(bucket, folder.strip("/"), single_writer=single)
+
+
+class Replaceable(Protocol):
+    """What single files need of a storage: besides what tables do, objects that are simply replaced."""
+
+    @property
+    def url(self) -> str: ...
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes: ...
+    def pieces(self, path: str) -> Iterator[bytes]: ...
+    def replacement(self, path: str) -> Sink: ...
+    def delete(self, paths: Iterable[str]) -> None: ...
+
+
+def open_folder(scheme: str, rest: str, given: Mapping[str, object]) -> Replaceable:
+    """Return the storage of ``scheme://rest`` for single files; nothing is sent yet.
+
+    Whoever writes a file last wins, so nobody needs to say ``single_writer``.
+    """
+    options = given if scheme in SCHEMES else {**given, "single_writer": True}
+    found: Any = open_url(scheme, rest, options)
+    replaceable: Replaceable = found
+    return replaceable
 
 
 def open_filesystem(fs: Any, path: str, given: Mapping[str, object]) -> Storage:

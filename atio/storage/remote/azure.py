@@ -19,12 +19,13 @@ from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Backoff, Client, Signer, settled, told
 from atio.storage.remote.connections import connections
-from atio.storage.remote.failures import refusal
+from atio.storage.remote.failures import harmless, refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response
 from atio.storage.remote.microsoft import find_account
 from atio.storage.remote.options import Options, endpoint, line
 
 _MARK = "x-ms-meta-atiowrite"
+_NEW = {"If-None-Match": "*"}
 _CONTAINER = re.compile(r"\$?[a-z0-9][a-z0-9-]{1,62}")
 _OFFICIAL = (".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.usgovcloudapi.net")
 
@@ -167,8 +168,8 @@ class AzureBucket(AnsweringBucket):
             if not following:
                 return
 
-    def upload(self, key: str, mark: str) -> AzureUpload:
-        return AzureUpload(self, key, mark)
+    def upload(self, key: str, mark: str, *, replace: bool = False) -> AzureUpload:
+        return AzureUpload(self, key, mark, {} if replace else _NEW)
 
 
 class AzureUpload(Upload):
@@ -176,16 +177,18 @@ class AzureUpload(Upload):
 
     parallel: ClassVar[bool] = True
 
-    def __init__(self, bucket: AzureBucket, key: str, mark: str) -> None:
+    def __init__(self, bucket: AzureBucket, key: str, mark: str, conditions: Mapping[str, str]) -> None:
         self._bucket = bucket
         self._key = key
         self._mark = mark
+        self._conditions = conditions
 
     def part(self, number: int, data: Buffer) -> None:
         query = (("blockid", self._block(number)), ("comp", "block"))
-        answer = self._bucket.send("PUT", self._key, query, {"Content-MD5": _md5(data)}, data)
-        if answer.status != 201:
-            raise self._bucket.refusal(answer, self._key)
+        with harmless():
+            answer = self._bucket.send("PUT", self._key, query, {"Content-MD5": _md5(data)}, data)
+            if answer.status != 201:
+                raise self._bucket.refusal(answer, self._key)
 
     def _block(self, number: int) -> str:
         # With the mark: another writer's blocks of the same name are not ours.
@@ -193,13 +196,13 @@ class AzureUpload(Upload):
 
     def finish(self, number: int, last: Buffer) -> None:
         self.part(number, last)
-        self._list_blocks(number + 1)
+        self._list_blocks(number + 1, self._conditions)
 
-    def _list_blocks(self, count: int) -> str:
+    def _list_blocks(self, count: int, conditions: Mapping[str, str]) -> str:
         """Make the blob of the first blocks; all others of its name are dropped. Returns the token."""
         blocks = "".join(f"<Latest>{self._block(number)}</Latest>" for number in range(count))
         body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
-        headers = {"If-None-Match": "*", _MARK: self._mark, "Content-Type": "application/xml"}
+        headers = {**conditions, _MARK: self._mark, "Content-Type": "application/xml"}
         answer = self._bucket.send("PUT", self._key, (("comp", "blocklist"),), headers, body)
         if answer.status != 201:
             self._bucket.refuse_taken(answer)
@@ -209,9 +212,9 @@ class AzureUpload(Upload):
     def abort(self) -> None:
         """A blob of no blocks drops them; then it goes, too."""
         try:
-            token = self._list_blocks(0)
+            token = self._list_blocks(0, _NEW)
         except TakenError:
-            return  # Another's object is there; blocks that nobody lists go within a week.
+            return  # An object is there: blocks that nobody lists go with its next write, or in a week.
         answer = self._bucket.send("DELETE", self._key, (), {"If-Match": token})
         if answer.status not in (202, 404, 412):
             raise self._bucket.refusal(answer, self._key)

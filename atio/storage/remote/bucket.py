@@ -60,7 +60,13 @@ class Upload(ABC):
 
     @abstractmethod
     def finish(self, number: int, last: Buffer) -> None:
-        """Send the last part and make the object, unless one is there: then ``TakenError``."""
+        """Send the last part and make the object.
+
+        Raises
+        ------
+        TakenError
+            An object is there that was not to be replaced; or an earlier attempt has made it.
+        """
 
     @abstractmethod
     def abort(self) -> None:
@@ -127,5 +133,5 @@ class Bucket(ABC):
         """Objects whose keys start with ``prefix``; the entries' paths are keys."""
 
     @abstractmethod
-    def upload(self, key: str, mark: str) -> Upload:
-        """Begin a new object."""
+    def upload(self, key: str, mark: str, *, replace: bool = False) -> Upload:
+        """Begin an object, which may ``replace`` one that is there, or not."""

@@ -12,6 +12,7 @@ import msgspec
 
 from atio.errors import StorageError
 from atio.storage.remote.connections import Connections
+from atio.storage.remote.failures import UnsettledError
 from atio.storage.remote.messages import LostError, Request, Response, UnreachableError
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -77,22 +78,23 @@ class Client:
         Raises
         ------
         StorageError
-            Nothing came through. Earlier attempts may have taken effect.
+            Nothing came through. Of ``UnsettledError``, an attempt may have taken effect.
         """
         answer: Response | None = None
-        why = ""
+        why, cls = "", StorageError
         for attempt in self._backoff.tries():
             try:
                 answer = self._once(request, into, limit)
             except (UnreachableError, LostError) as error:
                 answer, why = None, str(error)
+                cls = UnsettledError if isinstance(error, LostError) else cls
             else:
                 if not (busy(answer) or again(answer)):
                     break
                 if attempt + 1 < self._backoff.attempts:
                     self._wait_as_told(answer)
         if answer is None:
-            raise StorageError(
+            raise cls(
                 f"{why} ({self._backoff.attempts} attempts)", hint="try again when the store can be reached"
             )
         return answer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from atio.errors import (
     AccessError,
@@ -20,6 +21,19 @@ _FULL = ("QuotaExceeded", "quotaExceeded", "InsufficientCapacity", "AccountStora
 _LONGEST = 300
 _ECHO = re.compile(r"(?i)authorization:|AWS4-HMAC-SHA256 Credential|SharedKey \S+:|Bearer \S")
 """Where a server begins to repeat the credentials that it was sent."""
+
+
+class UnsettledError(StorageError):
+    """No answer told whether a request was carried out: it may have been."""
+
+
+@contextmanager
+def harmless() -> Iterator[None]:
+    """For requests that change nothing anybody sees: whether a failed one was carried out is no question."""
+    try:
+        yield
+    except UnsettledError as error:
+        raise StorageError(error.message, file=error.file, hint=error.hint) from None
 
 
 def refusal(
@@ -48,7 +62,8 @@ def refusal(
         return UnsupportedError(text, file=file, hint="this server lacks what atio needs of an object store")
     if code in _FULL or answer.status == 507:
         return StorageFullError(text, file=file, hint="free some space or raise the quota, then write again")
-    return StorageError(text, file=file, hint="try again; if it stays, the store's own log knows more")
+    cls = UnsettledError if answer.status >= 500 else StorageError
+    return cls(text, file=file, hint="try again; if it stays, the store's own log knows more")
 
 
 def missing(library: str, extra: str, why: str) -> MissingDependencyError:

@@ -20,7 +20,7 @@ from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Backoff, Client, Signer, settled, told
 from atio.storage.remote.connections import connections
-from atio.storage.remote.failures import refusal
+from atio.storage.remote.failures import UnsettledError, harmless, refusal
 from atio.storage.remote.google import find_signer
 from atio.storage.remote.messages import Endpoint, Line, LostError, Request, Response
 from atio.storage.remote.options import Options, endpoint, line
@@ -169,9 +169,10 @@ class GCSBucket(AnsweringBucket):
             if not following:
                 return
 
-    def upload(self, key: str, mark: str) -> GCSUpload:
+    def upload(self, key: str, mark: str, *, replace: bool = False) -> GCSUpload:
         about = json.dumps({"name": key, "metadata": {_MARK: mark}}).encode()
-        query = (("uploadType", "resumable"), ("name", key), ("ifGenerationMatch", "0"))
+        query: _Query = (("uploadType", "resumable"), ("name", key))
+        query += () if replace else (("ifGenerationMatch", "0"),)
         answer = self.send(
             "POST", self.objects(upload=True), query, {"Content-Type": "application/json"}, about
         )
@@ -203,7 +204,8 @@ class GCSUpload(Upload):
 
     def part(self, number: int, data: Buffer) -> None:
         del number
-        self._send(flat(data), "*")
+        with harmless():
+            self._send(flat(data), "*")
 
     def finish(self, number: int, last: Buffer) -> None:
         del number
@@ -236,7 +238,7 @@ class GCSUpload(Upload):
                 break
             if self._at == end and (total == "*" or answer.status != 308):
                 return
-        raise StorageError("the store did not take a part", file=f"{self._bucket.url}/{self._key}")
+        raise UnsettledError("the store did not take a part", file=f"{self._bucket.url}/{self._key}")
 
     def _put(self, span: str, data: Buffer, *, once: bool) -> Response:
         return self._bucket.send("PUT", self._path, self._query, {"Content-Range": span}, data, once=once)

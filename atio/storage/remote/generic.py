@@ -90,7 +90,7 @@ class FsspecStorage(Storage):
 
     def _tried(self, path: str, action: Callable[[], T]) -> T:
         """Run it; what it raises becomes an error of ours, without its text: a password may stand there."""
-        file = f"{self._url}/{path}"
+        file = f"{self._url}/{path.partition('?')[0] if self._url.startswith('http') else path}"
         try:
             return action()
         except AtioError:
@@ -103,6 +103,10 @@ class FsspecStorage(Storage):
             ) from None
         except PermissionError:
             raise AccessError("access was refused", file=file, hint="check the credentials") from None
+        except NotImplementedError:
+            raise UnsupportedError(
+                f"{type(self._fs).__name__} cannot do this", file=file, hint="it may be for reading only"
+            ) from None
         except Exception as error:  # noqa: BLE001 - every file system has errors of its own
             raise StorageError(
                 f"{type(self._fs).__name__} failed: {type(error).__name__}", file=file
@@ -146,6 +150,10 @@ class FsspecStorage(Storage):
         full = self._place(path)
         self._writable()
         return FsspecSink(self, path, full)
+
+    def replacement(self, path: str) -> FsspecReplacement:
+        """Write the new content of a file, or a new one, piece by piece; it takes its place by renaming."""
+        return FsspecReplacement(self, path)
 
     def begin(self, path: str, full: str) -> Any:
         """Open a new file for writing."""
@@ -204,21 +212,25 @@ class FsspecStorage(Storage):
 
     def swap(self, path: str, data: Buffer, expected: str | None) -> str:
         """Compare, write beside it, rename. Of several writers in this process one at a time."""
-        full = self._place(path)
+        self._place(path)
         self._writable()
         content = bytes(flat(data))
         with self._lock:
             now = self.load(path)
             if (None if now is None else now.token) != expected:
                 raise conflict(f"{self._url}/{path}", expected=expected, found=now is not None)
-            folder, _, name = path.rpartition("/")
-            aside = f"{folder}/" * bool(folder) + f".{name}.{os.urandom(8).hex()}.tmp"
+            aside = _aside(path)
             self.create(aside, content)
             try:
-                self._tried(path, lambda: self._fs.mv(self._place(aside), full))
+                self.move(aside, path)
             except AtioError as error:
                 self._settle(path, aside, content, now, error)
         return xxhash.xxh3_128_hexdigest(content)
+
+    def move(self, path: str, to: str) -> None:
+        """Give a file another name, in the place of what has it."""
+        old, new = self._place(path), self._place(to)
+        self._tried(to, lambda: self._fs.mv(old, new))
 
     def _settle(self, path: str, aside: str, content: bytes, before: Value | None, error: AtioError) -> None:
         """Find out what a failed replacement did. Returns if it landed, raises otherwise."""
@@ -287,6 +299,45 @@ class FsspecSink:
                 self._file.close()
             with suppress(AtioError):
                 self._storage.delete([self._path])
+
+
+class FsspecReplacement(FsspecSink):
+    """The new content of a file, under another name until it is whole."""
+
+    def __init__(self, storage: FsspecStorage, path: str) -> None:
+        self._target = path
+        aside = _aside(path)
+        super().__init__(storage, aside, storage._place(aside))  # noqa: SLF001 - its other half
+
+    def close(self) -> None:
+        if self._state == "closed":
+            return
+        super().close()
+        try:
+            self._storage.move(self._path, self._target)
+        except StorageError as error:
+            self._look(error)
+
+    def _look(self, error: StorageError) -> None:
+        """A renaming that failed may have happened."""
+        try:
+            self._storage.size(self._path)
+        except NotFoundError:
+            return
+        except AtioError:
+            raise OutcomeUnknownError(
+                f"it may or may not have been replaced: {error.message}",
+                file=error.file,
+                hint="read it before writing again",
+            ) from None
+        with suppress(AtioError):
+            self._storage.delete([self._path])
+        raise error
+
+
+def _aside(path: str) -> str:
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/" * bool(folder) + f".{name}.{os.urandom(8).hex()}.tmp"
 
 
 def _modified(info: Mapping[str, Any]) -> float:

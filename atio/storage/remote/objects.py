@@ -16,7 +16,7 @@ from atio.storage.parallel import each
 from atio.storage.remote.bucket import Bucket, Condition, ContendedError, Part, TakenError
 from atio.storage.remote.messages import LostError
 from atio.storage.remote.probe import probe
-from atio.storage.remote.upload import BucketSink, make_new
+from atio.storage.remote.upload import BucketSink, ReplacingSink, make_new
 
 T = TypeVar("T")
 
@@ -94,6 +94,25 @@ class ObjectStorage(Storage):
             each(fetch, range(offset + len(first.data), end, _RANGE), _READERS)
         return whole.getvalue()
 
+    def read_into(self, path: str, offset: int, into: memoryview) -> None:
+        key = self._key(path)
+        found = self._found(key, self._bucket.get(key, offset, offset + len(into), into=into))
+        if not found.token:
+            raise StorageError("it ends early", file=self._file(key))
+
+    def pieces(self, path: str) -> Iterator[bytes]:
+        key = self._key(path)
+        part = first = self._found(key, self._bucket.get(key, 0, _RANGE))
+        start = 0
+        while part.data:
+            yield part.data
+            start += len(part.data)
+            if start >= first.size:
+                return
+            part = self._found(key, self._bucket.get(key, start, start + _RANGE))
+            if part.token != first.token:
+                raise StorageError("it was replaced while it was read", file=self._file(key))
+
     def size(self, path: str) -> int:
         key = self._key(path)
         return self._found(key, self._bucket.head(key)).size
@@ -125,6 +144,10 @@ class ObjectStorage(Storage):
 
     def sink(self, path: str) -> BucketSink:
         return BucketSink(self._bucket, self._key(path))
+
+    def replacement(self, path: str) -> ReplacingSink:
+        """Write the new content of an object, or a new one, piece by piece; the last to close wins."""
+        return ReplacingSink(self._bucket, self._key(path))
 
     def delete(self, paths: Iterable[str]) -> None:
         if keys := [self._key(path) for path in paths]:

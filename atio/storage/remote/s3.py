@@ -18,7 +18,7 @@ from atio.storage.remote.aws import Anonymous, Keys, SignatureV4, find_keys
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Backoff, Client, settled, told
 from atio.storage.remote.connections import connections
-from atio.storage.remote.failures import refusal
+from atio.storage.remote.failures import harmless, refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response
 from atio.storage.remote.options import Options, endpoint, line
 
@@ -243,14 +243,14 @@ class S3Bucket(AnsweringBucket):
             if not following:
                 return
 
-    def upload(self, key: str, mark: str) -> S3Upload:
+    def upload(self, key: str, mark: str, *, replace: bool = False) -> S3Upload:
         answer = self.send("POST", key, (("uploads", ""),), {**self._extras, _MARK: mark})
         if answer.status != 200:
             raise self.refusal(answer, key)
         identity = xml.text(xml.parsed(answer.body), "UploadId")
         if not identity:
             raise StorageError("the store gave the upload no id", file=f"{self.url}/{key}")
-        return S3Upload(self, key, identity)
+        return S3Upload(self, key, identity, {} if replace else _conditions(Condition(None)))
 
 
 class S3Upload(Upload):
@@ -258,17 +258,19 @@ class S3Upload(Upload):
 
     parallel: ClassVar[bool] = True
 
-    def __init__(self, bucket: S3Bucket, key: str, identity: str) -> None:
+    def __init__(self, bucket: S3Bucket, key: str, identity: str, conditions: Mapping[str, str]) -> None:
         self._bucket = bucket
         self._key = key
+        self._conditions = conditions
         self._identity = ("uploadId", identity)
         self._tags: dict[int, str] = {}
 
     def part(self, number: int, data: Buffer) -> None:
         query = (("partNumber", str(number + 1)), self._identity)
-        answer = self._bucket.send("PUT", self._key, query, {}, data)
-        if answer.status != 200:
-            raise self._bucket.refusal(answer, self._key)
+        with harmless():
+            answer = self._bucket.send("PUT", self._key, query, {}, data)
+            if answer.status != 200:
+                raise self._bucket.refusal(answer, self._key)
         self._tags[number] = answer.headers.get("etag", "")
 
     def finish(self, number: int, last: Buffer) -> None:
@@ -279,7 +281,7 @@ class S3Upload(Upload):
         )
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
         answer = self._bucket.send(
-            "POST", self._key, (self._identity,), {"If-None-Match": "*"}, body, again=_failed_late
+            "POST", self._key, (self._identity,), self._conditions, body, again=_failed_late
         )
         if answer.status == 200 and not _failed_late(answer):
             return

@@ -6,12 +6,20 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from atio.errors import AtioError, ExistsError, InputError, StorageError
+from atio.errors import (
+    AtioError,
+    ExistsError,
+    InputError,
+    OutcomeUnknownError,
+    StorageError,
+    UnsupportedError,
+)
 from atio.storage.base import Buffer
 from atio.storage.files import flat
-from atio.storage.remote.bucket import Bucket, Condition, ContendedError, TakenError
+from atio.storage.remote.bucket import Bucket, Condition, ContendedError, Facts, TakenError, Upload
+from atio.storage.remote.failures import UnsettledError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -20,6 +28,8 @@ PART = 8 << 20
 _GROWS = 1000
 """Parts after which they double: 10,000 is the most that S3 takes, and 8 MiB each would end at 80 GB."""
 _UNDER_WAY = 4
+_ROUNDS = 5
+"""How often an object is looked at that others keep replacing, before it is replaced all the same."""
 
 
 def make_new(bucket: Bucket, key: str, mark: str, make: Callable[[], object]) -> None:
@@ -51,7 +61,9 @@ def make_new(bucket: Bucket, key: str, mark: str, make: Callable[[], object]) ->
 
 
 class BucketSink:
-    """Parts are sent while more is written: at most six of them are in memory."""
+    """A new object. Parts are sent while more is written: at most six of them are in memory."""
+
+    _replaces: ClassVar[bool] = False
 
     def __init__(self, bucket: Bucket, key: str) -> None:
         self._bucket = bucket
@@ -86,7 +98,7 @@ class BucketSink:
             self._parts.send(full)
 
     def _begin(self) -> None:
-        self._parts = _Parts(self._bucket, self._key, self._mark)
+        self._parts = _Parts(self._bucket.upload(self._key, self._mark, replace=self._replaces))
 
     def close(self) -> None:
         if self._state == "closed":
@@ -94,7 +106,7 @@ class BucketSink:
         if self._state != "open":
             raise StorageError("was given up: nothing was written", file=self._file)
         try:
-            make_new(self._bucket, self._key, self._mark, self._finish)
+            self._finish()
         except BaseException:
             self.abort()
             raise
@@ -102,8 +114,11 @@ class BucketSink:
         self._gathered = bytearray()
 
     def _finish(self) -> None:
+        make_new(self._bucket, self._key, self._mark, lambda: self._send(Condition(None)))
+
+    def _send(self, condition: Condition | None) -> None:
         if self._parts is None:
-            self._bucket.put(self._key, self._gathered, Condition(None), self._mark)
+            self._bucket.put(self._key, self._gathered, condition, self._mark)
         else:
             self._parts.finish(self._gathered)
 
@@ -115,13 +130,62 @@ class BucketSink:
                 self._parts.abort()
 
 
+class ReplacingSink(BucketSink):
+    """The new content of an object, whether there is an old one or not; the last to close wins.
+
+    A request that comes late must not undo what came after it. One that completes parts cannot, since it
+    does so once; one that is the whole object is conditional on what it replaces.
+    """
+
+    _replaces = True
+
+    def _finish(self) -> None:
+        for _ in range(_ROUNDS if self._parts is None else 0):
+            found = self._bucket.head(self._key)
+            if self._is_mine(found):
+                return
+            condition = Condition(None if found is None else found.token)
+            try:
+                self._settled(condition)
+            except (TakenError, ContendedError):
+                continue  # Another's is there now; or ours, from an attempt whose answer was lost.
+            except UnsupportedError:
+                break
+            return
+        self._settled(None)
+
+    def _settled(self, condition: Condition | None) -> None:
+        """Send, and look what is there if no answer tells."""
+        try:
+            self._send(condition)
+        except UnsettledError as error:
+            self._look(error.message)
+        except (TakenError, ContendedError):
+            if condition is not None:
+                raise
+            self._look("the upload is gone")
+
+    def _look(self, why: str) -> None:
+        with suppress(AtioError):
+            if self._is_mine(self._bucket.head(self._key)):
+                return
+        raise OutcomeUnknownError(
+            f"it may or may not have been replaced: {why}",
+            file=self._file,
+            hint="read it before writing again",
+        )
+
+    def _is_mine(self, found: Facts | None) -> bool:
+        return found is not None and found.mark == self._mark
+
+
 class _Parts:
     """The parts of one upload, a few of them under way."""
 
-    def __init__(self, bucket: Bucket, key: str, mark: str) -> None:
+    def __init__(self, upload: Upload) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        self._upload = bucket.upload(key, mark)
+        self._upload = upload
         self._pool = ThreadPoolExecutor(_UNDER_WAY if self._upload.parallel else 1)
         self._under_way: deque[Future[None]] = deque()
         self._sent = 0
