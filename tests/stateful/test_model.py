@@ -240,7 +240,8 @@ class TableMachine(RuleBasedStateMachine):
 
     def where(self, ids: set[Any]) -> Any:
         texts = "word" not in self.model.newest.columns
-        return col("id").is_in([value for value in ids if isinstance(value, str) is texts] or [None])
+        fitting = [value for value in ids if isinstance(value, str) is texts]
+        return col("id").is_in(fitting or ["none" if texts else -1])
 
     @rule(which=HANDLES, pick=st.integers(0, 6), step=st.integers(1, 5))
     def delete(self, which: str, pick: int, step: int) -> None:
