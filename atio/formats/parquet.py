@@ -191,6 +191,8 @@ def _settings(options: frozenset[tuple[str, str]]) -> _Settings:
         "compression_level": level,
         "data_page_size": parsed.get("data_page_size"),
         "write_page_checksum": True,
+        # Of up to 18 digits: Arrow reads them four times as fast as those of bytes.
+        "store_decimal_as_integer": True,
         # Version 2 keeps levels and flags outside of what the checksum covers well.
         "data_page_version": "1.0",
     }
