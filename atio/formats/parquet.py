@@ -462,7 +462,8 @@ class _Part:
         self.reader = _new_reader(file, plan, verify=True)
         listed = (self.reader.metadata.metadata or {}).get(KEY) if isinstance(source, str) else None
         self._blocks = None if listed is None else Blocks(file, listed)
-        if self._blocks is not None:  # No need for the pages' checksums.
+        # No need for the pages' checksums then; but of many columns another reader costs more than those.
+        if self._blocks is not None and plan.columns <= _FEW_COLUMNS:
             self.reader = _new_reader(file, plan, verify=False, metadata=self.reader.metadata)
 
     def verify(self, leaves: list[int], groups: Sequence[int]) -> None:
