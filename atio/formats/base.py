@@ -82,6 +82,9 @@ class Parts(Protocol):
     def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
         """The rows of these groups, in the file's order, columns in the order given (at least one)."""
 
+    def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
+        """The first rows of a group, as ``read`` gives them, without decoding those behind."""
+
 
 class Format(ABC):
     """Encode and decode one data file."""
@@ -151,3 +154,6 @@ class _Whole:
     def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
         found = self._format.read(self._source, self._schema, columns, threads=threads)
         return found if groups else found.slice(0, 0)
+
+    def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
+        return self.read(columns, [group], threads=True).slice(0, rows)

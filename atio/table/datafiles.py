@@ -31,6 +31,8 @@ TARGET_BYTES = 256 * 2**20
 _WHOLE = 2 * 2**20
 """Bytes up to which a file is read whole, so that its footer needs no reference of its own."""
 _TAIL = 2**20
+_TAIL_OF_COLUMN = 2**12
+"""Bytes at the end of a file that are remembered as its footer, which grows with the columns."""
 _CHUNK = 16 * 2**20
 _AT_ONCE = 4
 """Ranges of one row group to fetch at once."""
@@ -47,8 +49,9 @@ class FileOptions(msgspec.Struct, frozen=True):
 class _HashingOut:
     """Counts, hashes and passes on what a format writes; keeps the end for the footer's hash."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, tail: int) -> None:
         self._sink = sink
+        self._kept = tail
         self._hash = xxhash.xxh3_64()
         self._tail = bytearray()
         self.size = 0
@@ -59,9 +62,9 @@ class _HashingOut:
         self._hash.update(view)
         self._sink.write(view)
         self.size += view.nbytes
-        self._tail += view[-_TAIL:]
-        if len(self._tail) > 2 * _TAIL:
-            del self._tail[:-_TAIL]
+        self._tail += view[-self._kept :]
+        if len(self._tail) > 2 * self._kept:
+            del self._tail[: -self._kept]
         return view.nbytes
 
     def flush(self) -> None:
@@ -78,7 +81,7 @@ class _HashingOut:
 
     @property
     def tail(self) -> memoryview:
-        """The end of what was written, a megabyte or all of it."""
+        """The end of what was written, or all of it."""
         return memoryview(self._tail)
 
 
@@ -184,7 +187,7 @@ class _OpenFile:
         format.check(schema.arrow)
         self._format, self._path, self._schema = format, path, schema
         self._sink = storage.sink(path)
-        self._out = _HashingOut(self._sink)
+        self._out = _HashingOut(self._sink, _TAIL + _TAIL_OF_COLUMN * len(schema.leaf_ids))
         try:
             self._writer = format.writer(self._out, schema.arrow, options.options)
         except BaseException:

@@ -84,7 +84,13 @@ class Matching:
             if len(hit) < len(spans):
                 tested = pa.concat_tables([tested.slice(*span[1:]) for span in hit])
                 mask = pa.concat_arrays([mask.slice(*span[1:]) for span in hit])
-            others = self._columns(parts, source, self._others, [span[0] for span in hit], threads=threads)
+            end = _end(mask)
+            if len(hit) == 1 and 2 * end <= len(mask):  # what is behind the last one need not be decoded
+                tested, mask = tested.slice(0, end), mask.slice(0, end)
+                others = self._head(parts, source, hit[0][0], end)
+            else:
+                groups = [span[0] for span in hit]
+                others = self._columns(parts, source, self._others, groups, threads=threads)
             tested = _beside(tested, others)
         return kept(tested.select(self._names), mask)
 
@@ -97,6 +103,11 @@ class Matching:
         else:
             found = rows_only(sum(parts.rows[group] for group in groups))
         return reader(source, self._target, names)(found)
+
+    def _head(self, parts: Parts, source: BoundSchema, group: int, rows: int) -> pa.Table:
+        there = source_columns(source, self._target, self._others)
+        found = parts.head(there, group, rows) if there else rows_only(rows)
+        return reader(source, self._target, self._others)(found)
 
     def hits(
         self, file: DataFile, source: BoundSchema, *, threads: bool, seen: Callable[[pa.Table], None] | None
@@ -147,6 +158,14 @@ def _alive(vector: vectors.Vector, parts: Parts, groups: Sequence[int]) -> pa.Bo
     wanted = set(groups)
     spans = _spans(parts, range(len(parts.rows)))
     return pa.concat_arrays([vector.alive(start, rows) for group, start, rows in spans if group in wanted])
+
+
+def _end(mask: pa.BooleanArray) -> int:
+    """Behind the last match."""
+    import pyarrow.compute as pc
+
+    places = pc.indices_nonzero(mask)
+    return int(places[-1].as_py()) + 1 if len(places) else 0
 
 
 def _spans(parts: Parts, groups: Sequence[int]) -> Iterator[tuple[int, int, int]]:

@@ -34,7 +34,7 @@ class Planned(msgspec.Struct, frozen=True):
 
 def plan(objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound) -> Iterator[Planned]:
     """The files that may have matching rows, in row order."""
-    since = _comparable_since(objects, snapshot, bound)
+    since = _comparable_since(objects, snapshot, bound, condition)
     parted = Parted(objects, snapshot, bound, condition)
     for ref in snapshot.manifests:
         yield from _of_manifest(objects, ref, bound, condition, since, parted)
@@ -46,15 +46,22 @@ def plan(objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bo
         yield from (Planned(f, s) for f, m, t, s in lines if m and t)
 
 
-def _comparable_since(objects: Objects, snapshot: Snapshot, bound: BoundSchema) -> dict[int, int]:
-    """By field id, the least schema id of files whose bounds count in the unit that the column has now."""
+def _comparable_since(
+    objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound
+) -> dict[int, int]:
+    """By field id, the least schema id of files whose bounds count in the unit that the column has now.
+
+    Of the condition's columns: others may be thousands.
+    """
     since: dict[int, int] = {}
-    now = {identity: _leaf_type(bound.arrow, path) for path, identity in bound.leaf_ids.items()}
-    for ref in snapshot.schemas[1:]:
+    leaves = [(path, bound.leaf_ids.get(path)) for path in condition.paths]
+    now = {identity: _leaf_type(bound.arrow, path) for path, identity in leaves if identity is not None}
+    now = {identity: kind for identity, kind in now.items() if pa.types.is_temporal(kind)}
+    for ref in snapshot.schemas[1:] if now else ():
         older = load_schema(objects, ref)
-        for path, identity in older.leaf_ids.items():
-            kind = now.get(identity)
-            if kind is not None and pa.types.is_temporal(kind) and _leaf_type(older.arrow, path) != kind:
+        for identity, kind in now.items():
+            path = older.paths.get(identity)
+            if path is not None and _leaf_type(older.arrow, path) != kind:
                 since[identity] = max(since.get(identity, 0), ref.id + 1)
     return since
 

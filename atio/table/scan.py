@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from atio.table.planning import Planned
 
 _SMALL = 2**20
+_LARGE = 16 * 2**20
+"""Bytes of local files that are worth threads of their own."""
 _LARGE_AT_ONCE = 2
 _PIECE = 16 * 2**20
 """Encoded bytes to decode at once."""
@@ -112,8 +115,10 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         left = self.limit
         files = list(self.files())
         last = self._last_in_part(files)
+        at_once = self._at_once(files)
+        read = partial(self._read, threads=at_once == 1)
         with self._located():
-            for found in ordered(self._read, files, self._at_once(files)):
+            for found in ordered(read, files, at_once):
                 part = found if left is None else _head(found, left)
                 left = None if left is None else left - part.num_rows
                 parts.append(part)
@@ -128,11 +133,13 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         return files.pop() if self.limit < sum(file.live for file in files) else None
 
     def _at_once(self, files: Sequence[DataFile]) -> int:
-        """How many files to read at once: all wait for answers only where they are elsewhere."""
-        if not self.objects.storage.capabilities.parallel or len(files) < 2:
-            return 1
-        small = sum(file.size for file in files) < _SMALL * len(files)
-        return min(len(files), THREADS if small else _LARGE_AT_ONCE)
+        """How many files to read at once."""
+        size = sum(file.size for file in files)
+        if self.objects.storage.capabilities.parallel:  # all wait for answers
+            return min(len(files), THREADS if size < _SMALL * len(files) else _LARGE_AT_ONCE)
+        processors = os.cpu_count() or 1
+        # Of many large files one by each thread takes less time than all columns of one file at once.
+        return processors if len(files) >= 2 * processors and size >= _LARGE else 1
 
     def _first(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         for found in self._read_batches(file, min(rows, BATCH_ROWS)):
@@ -308,9 +315,9 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         names = self._names()
         return source.arrow, source_columns(source, self.bound, names), reader(source, self.bound, names)
 
-    def _read(self, file: DataFile) -> pa.Table:
+    def _read(self, file: DataFile, *, threads: bool = True) -> pa.Table:
         schema, columns, convert = self._plan(file)
-        small = file.size < _SMALL
+        small = file.size < _SMALL or not threads
         found = convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
         return living(self.objects, file, found)
 

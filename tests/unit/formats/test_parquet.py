@@ -220,3 +220,27 @@ def test_five_thousand_columns():
     assert len(info.stats) == 200
     assert difference(PARQUET.read(data, table.schema), table) is None
     assert difference(PARQUET.read(data, table.schema, ["c4999"]), table.select(["c4999"])) is None
+
+
+def groups_of(rows: int, columns: int = 2, **options: str) -> list[int]:
+    schema = pa.schema([(f"c{i}", pa.int32()) for i in range(columns)])
+    table = pa.Table.from_arrays([pa.array(range(rows), pa.int32())] * columns, schema=schema)
+    sink = pa.BufferOutputStream()
+    writer = get_format("parquet").writer(sink, schema, options)
+    writer.write(table)
+    writer.close()
+    with get_format("parquet").parts(sink.getvalue(), schema, rows) as parts:
+        assert parts.head(["c1"], 0, 7)["c1"].to_pylist() == list(range(7))
+        last = len(parts.rows) - 1
+        head = parts.head(["c1", "c0"], last, parts.rows[last])
+        assert head.equals(parts.read(["c1", "c0"], [last], threads=True))
+        return list(parts.rows)
+
+
+def test_files_of_some_rows_have_four_row_groups_and_larger_ones_large_ones() -> None:
+    assert groups_of(30_000) == [30_000]
+    assert groups_of(100_000) == [32_768, 32_768, 32_768, 1_696]
+    assert groups_of(200_000) == [50_000] * 4
+    assert groups_of(300_000) == [300_000]
+    assert groups_of(100_000, row_group_rows="90000") == [90_000, 10_000]
+    assert groups_of(40_000, columns=200) == [40_000]
