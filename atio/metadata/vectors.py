@@ -14,7 +14,7 @@ from itertools import accumulate
 import pyarrow as pa
 
 from atio.errors import DamagedError, UnsupportedError
-from atio.metadata.objects import Objects
+from atio.metadata.objects import Objects, digest
 from atio.model.base import Ref
 from atio.model.snapshot import DataFile, Deleted
 
@@ -57,6 +57,11 @@ class Vector:
                 raise ValueError(f"it does not have {file.deleted.count} positions")
             if max(self._containers, default=0) * _SPAN >= file.rows:
                 raise ValueError(f"it has positions beyond the {file.rows} rows")
+
+    @property
+    def digest(self) -> str:
+        """Hash of the bitmap as it is written."""
+        return digest(self._data)
 
     def dead(self, start: int, length: int) -> pa.BooleanArray:
         """Which of so many rows from ``start`` on are deleted."""

@@ -97,7 +97,7 @@ def _request(
     if state.catalog.key:
         sources = ((file, file_schema(objects, file, schema, newest.schemas[1:])) for file in files)
         compared = new_keys(objects, state, sources)
-        compared.look(View(objects, state.snapshot, state.schema))
+        compared.prepare(View(objects, state.snapshot, state.schema))
         changes = (compared, *changes)
     return Request("merge", changes, message=message or f"branch {name!r}"), state.snapshot
 

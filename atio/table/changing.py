@@ -217,7 +217,7 @@ class Changer:
         if keep:
             return (NewKeys(None), *changes)
         compared = new_keys(objects, state, ((file, staged.bound()) for file in staged.files))
-        consistently(self.objects, lambda state: compared.look(_view_now(self.objects, state)))
+        consistently(self.objects, lambda state: compared.prepare(_view_now(self.objects, state)))
         return (compared, *changes)
 
     def commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:

@@ -14,7 +14,7 @@ from atio.commit.state import Draft, file_schema, put_schema
 from atio.errors import ConflictError
 from atio.metadata import vectors
 from atio.metadata.objects import Objects
-from atio.model.snapshot import DataFile, Deleted, Snapshot
+from atio.model.snapshot import DataFile, Snapshot
 from atio.predicate import Bound
 from atio.schema.bound import BoundSchema
 from atio.table.matching import Matching
@@ -69,7 +69,7 @@ class Finder:
         self._ask = ask
         self._note = note
         self._bound: BoundSchema | None = None
-        self._known: dict[tuple[str, Deleted | None], Found | None] = {}
+        self._known: dict[tuple[str, str | None], Found | None] = {}
 
     def look(self, view: View, most: int | None = None) -> list[Found]:
         """The data files that have rows which match.
@@ -84,7 +84,8 @@ class Finder:
         self._bound = view.bound
         condition = self._ask(view.bound)
         planned = list(plan(view.objects, view.snapshot, view.bound, condition))
-        new = [one for one in planned if _key(one.file) not in self._known]
+        keys = [_key(view.objects, one.file) for one in planned]
+        new = [one for one, key in zip(planned, keys, strict=True) if key not in self._known]
         if most is not None and sum(one.file.size for one in new) > most:
             raise ConflictError(
                 "other commits rewrote much of the table while rows were looked for",
@@ -92,9 +93,9 @@ class Finder:
             )
         matching = Matching(view.objects, view.bound, (), condition)
         for one, found in zip(new, self._in_parallel(view, matching, new), strict=True):
-            self._known[_key(one.file)] = found
-        known = (self._known[_key(one.file)] for one in planned)
-        return [found for found in known if found is not None]
+            self._known[_key(view.objects, one.file)] = found
+        known = ((one.file, self._known[key]) for one, key in zip(planned, keys, strict=True))
+        return [_now(found, file) for file, found in known if found is not None]
 
     def _in_parallel(self, view: View, matching: Matching, new: list[Planned]) -> Iterator[Found | None]:
         if len(new) < 2:
@@ -118,8 +119,28 @@ class Finder:
         return Found(_touched(view.objects, file, mask), mask, tuple(noted))
 
 
-def _key(file: DataFile) -> tuple[str, Deleted | None]:
-    return file.path, file.deleted
+def _key(objects: Objects, file: DataFile) -> tuple[str, str | None]:
+    """The rows of a file: which they are, wherever it is written which are deleted."""
+    vector = vectors.load(objects, file)
+    return file.path, None if vector is None else vector.digest
+
+
+def _same(some: list[Found], others: list[Found]) -> bool:
+    def is_same(one: Found, other: Found) -> bool:
+        if one is other:
+            return True
+        if one.touched.file.path != other.touched.file.path or (one.mask is None) != (other.mask is None):
+            return False
+        return one.mask is None or one.mask.equals(other.mask)
+
+    return len(some) == len(others) and all(map(is_same, some, others))
+
+
+def _now(found: Found, file: DataFile) -> Found:
+    """What was found, of the entry that the file has now."""
+    if found.touched.file == file:
+        return found
+    return msgspec.structs.replace(found, touched=msgspec.structs.replace(found.touched, file=file))
 
 
 def _touched(objects: Objects, file: DataFile, mask: pa.BooleanArray) -> Touched:
@@ -131,7 +152,15 @@ def _touched(objects: Objects, file: DataFile, mask: pa.BooleanArray) -> Touched
     return Touched(file, None, 0) if count == file.rows else Touched(file, vectors.encode(dead), count)
 
 
-class DeleteFound:
+class Finding:
+    """A change that looks for rows in the state that it is applied to."""
+
+    def prepare(self, view: View) -> None:
+        """Look beforehand, while nobody waits."""
+        raise NotImplementedError
+
+
+class DeleteFound(Finding):
     """A commit's change: delete the rows that match in the state it builds upon, whatever that is.
 
     Parameters
@@ -155,6 +184,9 @@ class DeleteFound:
         """How many rows were deleted."""
         return sum(one.touched.rows for one in self.found)
 
+    def prepare(self, view: View) -> None:
+        self._finder.look(view)
+
     def apply(self, draft: Draft) -> Draft:
         self.look(draft)
         return DeleteRows(tuple(one.touched for one in self.found)).apply(draft)
@@ -162,18 +194,21 @@ class DeleteFound:
     def look(self, draft: Draft) -> None:
         """Find the rows in the version that is being made."""
         self.found = self._finder.look(view_of(draft), MOST_AGAIN)
-        if self._only is not None and [id(one) for one in self.found] != [id(one) for one in self._only]:
+        if self._only is not None and not _same(self.found, self._only):
             raise ConflictError(
                 "other commits changed the rows that this one changes",
                 hint="try again when fewer write at once",
             )
 
 
-class StillSo:
+class StillSo(Finding):
     """A requirement of a commit: the rows that match are those that were found."""
 
     def __init__(self, finder: Finder, found: list[Found]) -> None:
         self._question = DeleteFound(finder, found)
+
+    def prepare(self, view: View) -> None:
+        self._question.prepare(view)
 
     def apply(self, draft: Draft) -> Draft:
         self._question.look(draft)

@@ -16,12 +16,12 @@ from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.datafiles import decode_file, read_file
-from atio.table.finding import MOST_AGAIN, Finder, View, view_of
+from atio.table.finding import MOST_AGAIN, Finder, Finding, View, view_of
 from atio.table.keys import Keys
 from atio.table.scan import Scan
 
 
-class NewKeys:
+class NewKeys(Finding):
     """A commit's change, before it adds rows: none of the keys may be there.
 
     ``alone``: all other rows go, so that only the new ones are compared with each other.
@@ -32,8 +32,7 @@ class NewKeys:
         self._alone = alone or keys is None
         self._finder = None if keys is None else Finder(keys.condition, note=lambda rows: rows)
 
-    def look(self, view: View) -> None:
-        """Look beforehand, while nobody waits."""
+    def prepare(self, view: View) -> None:
         if self._finder is not None and not self._alone:
             self._finder.look(view)
 

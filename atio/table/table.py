@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from atio.table.ordering import SortBy
     from atio.table.repair import Repaired
     from atio.table.stage import Staged
+    from atio.table.transaction import Transaction
     from atio.table.vacuum import Vacuumed
     from atio.table.verify import Report
     from atio.table.writing import Writer
@@ -411,6 +412,34 @@ class Table(Doors):
             names = (on,) if isinstance(on, str) else tuple(on or ())
             plan = Plan.of(when_matched, when_not_matched, when_not_matched_by_source)
             return merge(self._changer(message, expected_version), data, names, plan)
+
+    def transaction(
+        self, *, message: str | None = None, isolation: Literal["snapshot", "serializable"] = "snapshot"
+    ) -> Transaction:
+        """Several changes as one version: ``with table.transaction() as tx: tx.delete(…); tx.append(…)``.
+
+        Reads from ``tx`` see what it changed before. An exception in the block leaves nothing.
+
+        Parameters
+        ----------
+        message
+            Kept with the version.
+        isolation
+            What is done if others commit meanwhile. ``"snapshot"``: the changes are made to what is there by
+            then, conditions and keys looked up again; what was *read* in the block may be out of date.
+            ``"serializable"``: ``ConflictError``, so that all that was read still held.
+
+        Raises
+        ------
+        ConflictError
+            At the end of the block; as above, and as for the changes themselves.
+        """
+        from atio.table.transaction import Transaction
+        from atio.table.writing import check_words
+
+        with self._located():
+            check_words(message=message)
+            return Transaction(self, message, isolation)
 
     def _changer(self, message: str | None, expected_version: int | None) -> Changer:
         from atio.table.changing import Changer

@@ -161,7 +161,7 @@ class Writer:
 
         files = ((file, one.bound()) for one in staged for file in one.files)
         change = new_keys(objects, state, files, alone=alone)
-        consistently(self._objects, lambda now: change.look(View(self._objects, now.snapshot, now.schema)))
+        consistently(self._objects, lambda now: change.prepare(View(self._objects, now.snapshot, now.schema)))
         return (change,)
 
     def _request(
