@@ -30,6 +30,35 @@ def small(number: int, rows: int = ROWS) -> pa.Table:
     )
 
 
+def numbered(first: int, count: int) -> pa.Table:
+    """Rows whose ids are the even numbers from `2 * first` on."""
+    rng = np.random.default_rng(first)
+    ids = np.arange(first, first + count)
+    return pa.table(
+        {
+            "id": ids * 2,
+            "ts": pa.array(ids * 1000, pa.timestamp("us")),
+            "v": rng.random(count),
+            "k": pa.array(np.char.add("k", (ids % 1000).astype(str))),
+        }
+    )
+
+
+def upserted(rows: int, kind: str, number: int) -> pa.Table:
+    """One hundredth as many rows as a table of `numbered` has: half of their ids are there, half are new."""
+    rng = np.random.default_rng(number)
+    half = rows // 200
+    if kind == "clustered":
+        start = int(rng.integers(0, rows - half))
+        old = new = np.arange(start, start + half)
+    else:
+        old, new = (rng.choice(rows, half, replace=False) for _ in range(2))
+    ids = np.concatenate([old * 2, new * 2 + 1])
+    rng.shuffle(ids)
+    made = numbered(0, len(ids))
+    return made.set_column(0, "id", pa.array(ids))
+
+
 def large_value() -> list[dict[str, Any]]:
     """A value of 10 MB as JSON, such as a program keeps between its runs."""
     return [

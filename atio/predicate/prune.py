@@ -6,7 +6,8 @@ possible, so a wrong answer can only be one file too many, never one too few.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from atio.predicate.types import family, loaded, plain
 
 Mask = Any
 """A boolean Arrow array without nulls, one element a file, or a scalar for all files."""
+_FEW = 64
+"""Needles up to which looking one by one is faster."""
 _YES, _NO = pa.scalar(True), pa.scalar(False)
 
 
@@ -296,7 +299,9 @@ def _ascending(values: pa.Array) -> pa.Array:
 
 
 def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
-    """How many of the sorted values are below each needle: a binary search of all at once."""
+    """How many of the sorted values are below each needle: a binary search, of many all at once."""
+    if len(needles) <= _FEW and not pt.is_temporal(values.type):
+        return pa.array([_below(values, needle.as_py()) for needle in needles], pa.int64())
     place = pa.repeat(pa.scalar(0, pa.int64()), len(needles))
     step = 1 << (len(values).bit_length() - 1)
     while step:
@@ -306,6 +311,23 @@ def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
         place = pc.if_else(_all(inside, _surely(pc.less, probe, needles)), further, place)
         step //= 2
     return place
+
+
+def _below(values: pa.Array, needle: Any) -> int | None:
+    return None if needle is None else bisect_left(_Plain(values), needle)
+
+
+class _Plain(Sequence[Any]):
+    """An array as Python values, each made when it is looked at."""
+
+    def __init__(self, values: pa.Array) -> None:
+        self._values = values
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._values[place].as_py()
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 # -- bounds ------------------------------------------------------------------------------------

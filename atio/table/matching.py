@@ -22,6 +22,10 @@ from atio.table.alive import picked
 from atio.table.datafiles import open_parts
 from atio.table.planning import GroupStatistics
 
+_READ_ROWS = 2**20
+Span = tuple[int, int, int]
+"""A row group, where its rows start, and how many they are."""
+
 
 class Matching:
     """Reads what a condition leaves of data files.
@@ -50,11 +54,12 @@ class Matching:
             may = may_match(self._condition, statistics).to_pylist()
             sure = all_match(self._condition, statistics).to_pylist()
             groups = [place for place, possible in enumerate(may) if possible]
+            spans = _all_spans(parts)
             runs = [groups] if whole else [[group] for group in groups]
             for run in runs:
                 if run:
                     every = all(sure[group] for group in run)
-                    alive = None if vector is None else _alive(vector, parts, run)
+                    alive = None if vector is None else _alive(vector, [spans[group] for group in run])
                     found = self._read(parts, source, run, alive, every=every, threads=threads)
                     if found is not None:
                         yield found
@@ -118,28 +123,36 @@ class Matching:
         """
         vector = vectors.load(self._objects, file)
         with open_parts(self._objects.storage, file, source.arrow) as parts:
-            statistics = GroupStatistics(parts, source, self._target)
-            may = may_match(self._condition, statistics).to_pylist()
-            sure = [False] * len(may) if seen else all_match(self._condition, statistics).to_pylist()
-            found = []
-            for group, start, rows in _spans(parts, range(len(parts.rows))):
-                alive = None if vector is None else vector.alive(start, rows)
-                if not may[group]:
-                    found.append(pa.repeat(False, rows))
-                elif sure[group]:
-                    found.append(pa.repeat(True, rows) if alive is None else alive)
-                else:
-                    tested = self._columns(parts, source, self._tested, [group], threads=threads)
-                    found.append(self._mask(tested, alive))
-                    if seen is not None and found[-1].true_count:
-                        seen(picked(tested, found[-1]))
-        mask = found[0] if len(found) == 1 else pa.concat_arrays(found)
+            spans = _all_spans(parts)
+            if len(spans) == 1:
+                may, sure = [True], [False]  # The file's own statistics were asked.
+            else:
+                statistics = GroupStatistics(parts, source, self._target)
+                may = may_match(self._condition, statistics).to_pylist()
+                sure = [False] * len(may) if seen else all_match(self._condition, statistics).to_pylist()
+            masks: dict[int, pa.BooleanArray] = {}
+            for batch in _batches([span for span in spans if may[span[0]] and not sure[span[0]]]):
+                groups = [group for group, _, _ in batch]
+                alive = None if vector is None else _alive(vector, batch)
+                tested = self._columns(parts, source, self._tested, groups, threads=threads)
+                found = self._mask(tested, alive)
+                if seen is not None and found.true_count:
+                    seen(picked(tested, found))
+                begin = 0
+                for group, _, rows in batch:
+                    masks[group] = found.slice(begin, rows)
+                    begin += rows
+            for group, start, rows in spans:
+                if sure[group]:
+                    masks[group] = pa.repeat(True, rows) if vector is None else vector.alive(start, rows)
+            whole = [masks.get(group, pa.repeat(False, rows)) for group, _, rows in spans]
+        mask = whole[0] if len(whole) == 1 else pa.concat_arrays(whole)
         return mask if mask.true_count else None
 
     def rows_at(self, file: DataFile, source: BoundSchema, mask: pa.BooleanArray) -> Iterator[pa.Table]:
         """The rows of a file where ``mask``, which has one for each, is true: a table a row group."""
         with open_parts(self._objects.storage, file, source.arrow) as parts:
-            for group, start, rows in _spans(parts, range(len(parts.rows))):
+            for group, start, rows in _all_spans(parts):
                 here = mask.slice(start, rows)
                 if here.true_count:
                     yield picked(self._columns(parts, source, self._names, [group], threads=True), here)
@@ -154,10 +167,8 @@ class Matching:
         return mask if alive is None else pc.and_(mask, alive)
 
 
-def _alive(vector: vectors.Vector, parts: Parts, groups: Sequence[int]) -> pa.BooleanArray:
-    wanted = set(groups)
-    spans = _spans(parts, range(len(parts.rows)))
-    return pa.concat_arrays([vector.alive(start, rows) for group, start, rows in spans if group in wanted])
+def _alive(vector: vectors.Vector, spans: Sequence[Span]) -> pa.BooleanArray:
+    return pa.concat_arrays([vector.alive(start, rows) for _, start, rows in spans])
 
 
 def _end(mask: pa.BooleanArray) -> int:
@@ -168,7 +179,25 @@ def _end(mask: pa.BooleanArray) -> int:
     return int(places[-1].as_py()) + 1 if len(places) else 0
 
 
-def _spans(parts: Parts, groups: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+def _batches(spans: Sequence[Span]) -> Iterator[list[Span]]:
+    """As many row groups together as are worth a read, and no more than memory may hold."""
+    batch: list[Span] = []
+    total = 0
+    for span in spans:
+        if batch and total + span[2] > _READ_ROWS:
+            yield batch
+            batch, total = [], 0
+        batch.append(span)
+        total += span[2]
+    if batch:
+        yield batch
+
+
+def _all_spans(parts: Parts) -> list[Span]:
+    return list(_spans(parts, range(len(parts.rows))))
+
+
+def _spans(parts: Parts, groups: Sequence[int]) -> Iterator[Span]:
     """Each group with where its rows start among those of ``groups``, and how many they are."""
     start = 0
     for group in groups:

@@ -140,6 +140,8 @@ class Table(Doors):
         """
         table = cls.open(location, durable=durable, storage_options=storage_options)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
+        if key is not None and format == "parquet":
+            chosen.setdefault("parquet.row_group_rows", "32768")  # get() reads one of them
         with table._located():  # noqa: SLF001
             table._writer.create(  # noqa: SLF001
                 schema, chosen, key=key, partition_by=partition_by, sort_by=sort_by, checks=checks

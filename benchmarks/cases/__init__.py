@@ -5,6 +5,7 @@ from collections.abc import Callable
 from benchmarks.cases import (
     append,
     bulk,
+    changes,
     compaction,
     concurrent,
     databases,
@@ -21,7 +22,6 @@ from benchmarks.cases import (
 )
 from benchmarks.harness import Bench
 
-# `upsert` (beside Lance) comes when the table can do it.
 CASES: dict[str, Callable[[Bench], None]] = {
     "append": append.run,
     "tiny_reads": tiny_reads.run,
@@ -30,6 +30,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "queries": queries.run,
     "evolve": evolve.run,
     "compaction": compaction.run,
+    "changes": changes.run,
     "concurrent": concurrent.run,
     "databases": databases.run,
     "expire": expire.run,

@@ -11,7 +11,7 @@ from unittest import mock
 import pyarrow as pa
 
 from atio import Table, col
-from benchmarks.data import small
+from benchmarks.data import numbered, small
 from benchmarks.workers.base import Subject, lap, serve, status
 
 
@@ -34,6 +34,12 @@ class Atio(Subject):
 
     def probe(self, root: Path) -> None:
         Table.open(root).snapshot()
+
+    def upsert(self, handle: Table, table: pa.Table) -> None:
+        handle.upsert(table, on="id")
+
+    def delete(self, handle: Table, where: str) -> None:
+        handle.delete(where)
 
     def replaced(self, root: Path) -> int:
         return (root / "current").stat().st_size
@@ -67,6 +73,22 @@ class Atio(Subject):
             "rename": lap(lambda: table.rename_column("fresh", "old"))[0],
             "drop": lap(lambda: table.drop_column("old"))[0],
         }
+
+    def do_rows(self, root: str, rows: int, key: bool = False) -> None:
+        if key:
+            Table.create(root, numbered(0, 1).schema, key="id")
+        super().do_rows(root, rows)
+
+    def do_gets(self, root: str, rows: int, count: int) -> list[float]:
+        """Look up keys all over the table."""
+        table = Table.open(root)
+        laps = []
+        for number in range(count):
+            key = 2 * (number * 7919 * 101 % rows)
+            seconds, row = lap(lambda key=key: table.get(key))
+            assert row["id"] == key
+            laps.append(seconds)
+        return laps
 
     def do_scan(self, root: str, columns: list[str] | None, checked: bool) -> float:
         """Open the table and read columns; without the checks of data files only for comparison."""

@@ -20,7 +20,7 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.data import small
+from benchmarks.data import numbered, small, upserted
 
 BATCH_ROWS = 65_536  # of a streamed write
 
@@ -66,6 +66,13 @@ class Subject(ABC):
     def prepare(self, table: pa.Table) -> Any:
         """The form of `table` that this product takes natively."""
         return table
+
+    def upsert(self, handle: Any, table: Any) -> None:
+        """Insert rows, and replace those of the same `id`."""
+        raise NotImplementedError
+
+    def delete(self, handle: Any, where: str) -> None:
+        raise NotImplementedError
 
     def conflict(self, error: Exception) -> bool:
         """Whether a failed append may simply be tried again."""
@@ -182,6 +189,29 @@ class Subject(ABC):
         with Peak() as peak:
             seconds, _ = lap(lambda: self.stream(Path(root), reader))
         return {"lap": seconds, "peak": peak.grown}
+
+    def do_rows(self, root: str, rows: int) -> None:
+        """Make a table of so many rows in eight files."""
+        handle = self.open(Path(root))
+        for part in range(8):
+            self.append(handle, self.prepare(numbered(part * rows // 8, rows // 8)))
+        self.close(handle)
+
+    def do_upsert(self, root: str, rows: int, kind: str, number: int) -> dict[str, float]:
+        handle, table = self.open(Path(root)), self.prepare(upserted(rows, kind, number))
+        os.sync()  # of what the copy left to be written
+        with Peak() as peak:
+            seconds, _ = lap(lambda: self.upsert(handle, table))
+        self.close(handle)
+        return {"lap": seconds, "peak": peak.grown}
+
+    def do_delete(self, root: str) -> float:
+        """Delete one row of a hundred, wherever it is, of TPC-H lineitem."""
+        handle = self.open(Path(root))
+        os.sync()
+        seconds, _ = lap(lambda: self.delete(handle, "(l_orderkey * 7 + l_linenumber) % 100 = 3"))
+        self.close(handle)
+        return seconds
 
     def do_stream_read(self, root: str) -> dict[str, float]:
         with Peak() as peak:

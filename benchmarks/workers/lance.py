@@ -30,6 +30,13 @@ class Lance(Subject):
     def probe(self, root: Path) -> None:
         _ = lance.dataset(root).version
 
+    def upsert(self, handle: list[lance.LanceDataset | Path], table: pa.Table) -> None:
+        merge = handle[0].merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(table)
+
+    def delete(self, handle: list[lance.LanceDataset | Path], where: str) -> None:
+        handle[0].delete(where)
+
     def conflict(self, error: Exception) -> bool:
         return isinstance(error, OSError) and "conflict" in str(error).lower()
 
