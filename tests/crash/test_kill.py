@@ -70,6 +70,10 @@ class Expected:
         if operation == "compact":
             self.rows.append(sorted(self.rows[-1]))
             return
+        if operation == "update":
+            changed = [(turn, number, 1) for row in self.rows[-1] if row[2] == 1]
+            self.rows.append([row for row in self.rows[-1] if row[2] != 1] + changed)
+            return
         new = [(turn, number, part) for part in range(3)]
         self.rows.append(new if operation == "overwrite" else self.rows[-1] + new)
 

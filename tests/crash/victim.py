@@ -26,7 +26,7 @@ ORDER = ["turn", "number", "part"]
 
 def operation(number: int) -> str:
     """What a victim does as number so-and-so."""
-    return {4: "overwrite", 2: "compact"}.get(number % 5, "append")
+    return {4: "overwrite", 2: "compact", 5: "update"}.get(number % 6, "append")
 
 
 def work(path: str, turn: int, *, durable: bool) -> None:
@@ -41,6 +41,8 @@ def work(path: str, turn: int, *, durable: bool) -> None:
             made = table.overwrite(frame(turn, number))
         elif operation(number) == "compact":
             made = table.compact(sort_by=ORDER)
+        elif operation(number) == "update":
+            made = table.update({"number": number, "turn": turn}, "part = 1")
         elif number % 3 == 1:
             made = table.append(iter([frame(turn, number).slice(0, 1), frame(turn, number).slice(1)]))
         else:
@@ -54,6 +56,7 @@ def warm_up() -> None:
     table = Table(MemoryStorage())
     table.append(iter([frame(0, 0), frame(0, 1)]))
     table.compact(sort_by=ORDER)
+    table.update({"number": 5}, "part = 1")
     table.overwrite(frame(0, 2))
     table.expire(timedelta(0))
 
