@@ -55,7 +55,7 @@ _SMALL_BYTES = 2**22
 # Below, starting threads costs more than it saves.
 _PROCESSORS = os.cpu_count() or 1
 _THREADED_BYTES = 2**20
-_FETCHES = 8
+_FETCHES = 4
 """Row groups of a file that is elsewhere to fetch at once."""
 # Below, Parquet's dictionaries make files larger and slower (to write and to read), and the page index
 # (other engines use it) has nothing to skip.
@@ -412,6 +412,15 @@ class ParquetFormat(Format):
             part.verify(leaves, range(part.reader.metadata.num_row_groups))
             table = plan.decode(_read(part.reader, plan, leaves, threads=threads), order)
             return plan.arranged(table, positions)
+
+    def fill(self, source: Sparse, schema: pa.Schema, columns: Sequence[str]) -> None:
+        """Fetch and verify what holds these columns, for whoever decodes it."""
+        plan = self._plans(schema)
+        order = sorted(set(plan.positions(columns) or range(len(schema))))
+        with decoding("parquet"), opened(source) as file:
+            part = _Part(source, file, plan)
+            groups = range(part.reader.metadata.num_row_groups)
+            part.verify([leaf for i in order for leaf in plan.spans[i]], groups)
 
     @contextmanager
     def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> Iterator[Parts]:

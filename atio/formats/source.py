@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -21,13 +21,19 @@ class Sparse:
     ----------
     fetch
         Fills pieces of memory with what stands at these places, all at once.
+
+    Attributes
+    ----------
+    content
+        The file's bytes; zeros where nothing was fetched yet.
     """
 
     def __init__(self, size: int, fetch: Callable[[list[tuple[int, memoryview]]], None]) -> None:
         self.size = size
-        memory = mmap.mmap(-1, size)
-        self.buffer: pa.Buffer = pa.py_buffer(memory)
-        self._view = memoryview(memory)
+        content = io.BytesIO(bytes(size))
+        # Nothing else refers to the bytes: they are filled in place, and handed out without another copy.
+        self._view = content.getbuffer()
+        self.content = content.getvalue()
         self._fetch = fetch
 
     def put(self, start: int, data: bytes) -> None:
@@ -59,7 +65,7 @@ def opened(source: pa.Buffer | str | Sparse) -> Iterator[pa.NativeFile]:
     if isinstance(source, str):
         file = pa.OSFile(source)
     else:
-        file = pa.BufferReader(source.buffer if isinstance(source, Sparse) else source)
+        file = pa.BufferReader(source.content if isinstance(source, Sparse) else source)
     try:
         yield file
     finally:

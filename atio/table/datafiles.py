@@ -32,8 +32,9 @@ _WHOLE = 2 * 2**20
 """Bytes up to which a file is read whole, so that its footer needs no reference of its own."""
 _TAIL = 2**20
 _CHUNK = 16 * 2**20
-_AT_ONCE = 4
-"""Ranges of one row group to fetch at once."""
+_RANGE = 8 * 2**20
+"""Bytes to fetch by one request; of one row group so many at once:"""
+_AT_ONCE = 2
 
 
 class FileOptions(msgspec.Struct, frozen=True):
@@ -290,6 +291,19 @@ def decode_file(
     return table
 
 
+def fetched(storage: Storage, file: DataFile, schema: pa.Schema, columns: Sequence[str]) -> bytes:
+    """The bytes of a file that is elsewhere, verified where they hold these columns, for other decoders."""
+    try:
+        source = _verified(storage, file, partial=True)
+        if isinstance(source, Sparse):
+            get_format(file.format).fill(source, schema, columns)
+            return source.content
+        assert not isinstance(source, str)
+        return bytes(source.to_pybytes())
+    except AtioError as error:
+        raise error.at(file=file.path) from error.__cause__
+
+
 def read_batches(
     storage: Storage, file: DataFile, schema: pa.Schema, columns: Sequence[str], rows: int
 ) -> Iterator[pa.Table]:
@@ -374,9 +388,9 @@ def _elsewhere(storage: Storage, file: DataFile, ref: Ref) -> Sparse:
 
     def fetch(places: list[tuple[int, memoryview]]) -> None:
         pieces = [
-            (offset + start, into[start : start + _CHUNK])
+            (offset + start, into[start : start + _RANGE])
             for offset, into in places
-            for start in range(0, len(into), _CHUNK)
+            for start in range(0, len(into), _RANGE)
         ]
         each(piece, pieces, _AT_ONCE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,14 +12,17 @@ from pyarrow import types as pt
 
 from atio import frames
 from atio.errors import InputError, MissingDependencyError, UnsupportedError
-from atio.table.datafiles import BATCH_ROWS
-from atio.table.doors.native import Native, native
+from atio.storage.parallel import THREADS, ordered
+from atio.table.datafiles import BATCH_ROWS, fetched
+from atio.table.doors.native import Native, native, plain_files
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from atio.model.snapshot import DataFile
     from atio.table.scan import Scan
 
+_SMALL = 2**20
 _TAKEN = frozenset(
     {
         pa.null(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(),
@@ -88,6 +91,10 @@ def _over_rows(scan: Scan) -> pl.LazyFrame:
     def rows(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
+        whole = predicate is None and n_rows is None and scan.condition is None and scan.limit is None
+        files = plain_files(scan, _taken) if whole and scan.objects.storage.capabilities.parallel else None
+        if files and with_columns != []:
+            return _fetched(scan, files, with_columns or scan.schema.names)
         return _rows(scan, dtypes, with_columns, predicate, n_rows, batch_size or BATCH_ROWS)
 
     # Lets Polars read once what a query mentions twice, where it can.
@@ -132,6 +139,21 @@ def _rows(
         if filters:
             frame = frame.filter(filters)
         yield frame if len(read) == len(wanted) else frame.select(frame.columns[: len(wanted)])
+
+
+def _fetched(scan: Scan, files: list[DataFile], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Columns of files that are elsewhere, decoded by Polars while the next file is fetched and verified."""
+    import polars as pl
+
+    storage = scan.objects.storage
+
+    def read(file: DataFile) -> bytes:
+        return fetched(storage, file, scan.source(file).arrow, columns)
+
+    small = sum(file.size for file in files) < _SMALL * len(files)
+    with scan.located():
+        for content in ordered(read, files, *((THREADS,) if small else (1, 1))):
+            yield pl.read_parquet(content, columns=list(columns), use_statistics=False)
 
 
 def _narrowed(scan: Scan, more: Any) -> Any:
