@@ -13,8 +13,6 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 import pyarrow as pa
 
-from atio.formats.source import Sparse
-
 
 class ColumnStats(msgspec.Struct, frozen=True):
     """Statistics of one column of one file.
@@ -136,10 +134,6 @@ class Format(ABC):
         self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int
     ) -> Iterator[pa.Table]:
         """Decode piece by piece, at most ``rows`` rows each, without holding the whole file decoded."""
-
-    def fill(self, source: Sparse, schema: pa.Schema, columns: Sequence[str]) -> None:
-        """Fetch and verify what holds these columns, of a file whose footer ``vouches``."""
-        raise NotImplementedError
 
     def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> AbstractContextManager[Parts]:
         """Open a file of so many rows. Formats without row groups have one, which is the whole file."""

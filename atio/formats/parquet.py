@@ -413,15 +413,6 @@ class ParquetFormat(Format):
             table = plan.decode(_read(part.reader, plan, leaves, threads=threads), order)
             return plan.arranged(table, positions)
 
-    def fill(self, source: Sparse, schema: pa.Schema, columns: Sequence[str]) -> None:
-        """Fetch and verify what holds these columns, for whoever decodes it."""
-        plan = self._plans(schema)
-        order = sorted(set(plan.positions(columns) or range(len(schema))))
-        with decoding("parquet"), opened(source) as file:
-            part = _Part(source, file, plan)
-            groups = range(part.reader.metadata.num_row_groups)
-            part.verify([leaf for i in order for leaf in plan.spans[i]], groups)
-
     @contextmanager
     def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> Iterator[Parts]:
         del rows  # the footer says

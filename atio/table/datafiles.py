@@ -291,17 +291,21 @@ def decode_file(
     return table
 
 
-def fetched(storage: Storage, file: DataFile, schema: pa.Schema, columns: Sequence[str]) -> bytes:
-    """The bytes of a file that is elsewhere, verified where they hold these columns, for other decoders."""
+def whole_file(storage: Storage, file: DataFile) -> bytes:
+    """The file's bytes, verified, for whoever decodes it.
+
+    Raises
+    ------
+    DamagedError
+        As ``read_file``.
+    """
+    ref = Ref(path=file.path, size=file.size, hash=file.hash)
     try:
-        source = _verified(storage, file, partial=True)
-        if isinstance(source, Sparse):
-            get_format(file.format).fill(source, schema, columns)
-            return source.content
-        assert not isinstance(source, str)
-        return bytes(source.to_pybytes())
-    except AtioError as error:
-        raise error.at(file=file.path) from error.__cause__
+        data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
+    except NotFoundError:
+        raise missing(ref) from None
+    check(ref, memoryview(data))
+    return data
 
 
 def read_batches(
@@ -355,11 +359,9 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
             if partial and _can_be_read_in_part(storage, file, ref):
                 return path
             return _mapped(path, ref)
-        data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
+        return pa.py_buffer(whole_file(storage, file))
     except NotFoundError:
         raise missing(ref) from None
-    check(ref, memoryview(data))
-    return pa.py_buffer(data)
 
 
 def _can_be_read_in_part(storage: Storage, file: DataFile, ref: Ref) -> bool:

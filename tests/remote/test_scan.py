@@ -152,6 +152,9 @@ def test_polars_decodes_it(large: Table, proxy: Proxy) -> None:
     expected = pl.from_arrow(rows())
     assert snapshot.to_polars().equals(expected)
     proxy.log.clear()
+    assert snapshot.to_lazy().collect().equals(expected)
+    assert proxy.log.total <= 3
+    proxy.log.clear()
     assert snapshot.to_lazy().select("v", "n").collect().equals(expected.select("v", "n"))
     assert proxy.log.total <= 3 + 4 * 2
     late = pl.col("n") > 39_000
