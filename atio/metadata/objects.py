@@ -57,10 +57,16 @@ class Objects:
     """The metadata files of one table.
 
     Files are immutable and their names unique, so what was read once stays true; small ones are kept.
+
+    Parameters
+    ----------
+    fresh
+        Read from the storage itself, as whoever looks for damage must.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, fresh: bool = False) -> None:
         self.storage = storage
+        self._fresh = fresh
         self._cache: OrderedDict[tuple[str, str, type], object] = OrderedDict()
         self._lock = threading.Lock()
         self._created: list[str] | None = None
@@ -120,6 +126,23 @@ class Objects:
             return bytes(kept)
         if ref.size > MAX_METADATA:
             raise DamagedError(f"{ref.path} is said to have {ref.size} bytes", file=ref.path)
+        cache = None if self._fresh or ref.path.startswith("data/") else self.storage.cache
+        if cache is None:
+            return self._read(ref)
+        identity = (self.storage.identity, ref.path, str(ref.size), ref.hash)
+        near = cache.get(*identity)
+        if near is not None:
+            try:
+                check(ref, near)
+            except DamagedError:
+                cache.drop(*identity)
+            else:
+                return near
+        data = self._read(ref)
+        cache.put(data, *identity)
+        return data
+
+    def _read(self, ref: Ref) -> bytes:
         try:
             data = self.storage.read(ref.path, 0, ref.size + 1)  # However long the file is by now.
         except NotFoundError:
