@@ -60,7 +60,7 @@ _SMALL_BYTES = 2**22
 # Below, starting threads costs more than it saves.
 _PROCESSORS = os.cpu_count() or 1
 _THREADED_BYTES = 2**20
-_FETCHES = 8
+_FETCHES = 4
 """Row groups of a file that is elsewhere to fetch at once."""
 # Below, Parquet's dictionaries make files larger and slower (to write and to read), and the page index
 # (other engines use it) has nothing to skip.

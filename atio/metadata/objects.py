@@ -57,12 +57,19 @@ class Objects:
     """The metadata files of one table.
 
     Files are immutable and their names unique, so what was read once stays true; small ones are kept.
-    ``branch`` names the line of versions that is read and written by way of them; None is the table's own.
+
+    Parameters
+    ----------
+    branch
+        The line of versions that is read and written by way of them; None is the table's own.
+    fresh
+        Read from the storage itself, as whoever looks for damage must.
     """
 
-    def __init__(self, storage: Storage, branch: str | None = None) -> None:
+    def __init__(self, storage: Storage, branch: str | None = None, *, fresh: bool = False) -> None:
         self.storage = storage
         self.branch = branch
+        self._fresh = fresh
         self._cache: OrderedDict[tuple[str, str, type], object] = OrderedDict()
         self._lock = threading.Lock()
         self._created: list[str] | None = None
@@ -122,6 +129,23 @@ class Objects:
             return bytes(kept)
         if ref.size > MAX_METADATA:
             raise DamagedError(f"{ref.path} is said to have {ref.size} bytes", file=ref.path)
+        cache = None if self._fresh or ref.path.startswith("data/") else self.storage.cache
+        if cache is None:
+            return self._read(ref)
+        identity = (self.storage.identity, ref.path, str(ref.size), ref.hash)
+        near = cache.get(*identity)
+        if near is not None:
+            try:
+                check(ref, near)
+            except DamagedError:
+                cache.drop(*identity)
+            else:
+                return near
+        data = self._read(ref)
+        cache.put(data, *identity)
+        return data
+
+    def _read(self, ref: Ref) -> bytes:
         try:
             data = self.storage.read(ref.path, 0, ref.size + 1)  # However long the file is by now.
         except NotFoundError:

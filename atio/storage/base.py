@@ -60,6 +60,14 @@ class Entry(msgspec.Struct, frozen=True):
     modified: float
 
 
+class Cache(Protocol):
+    """Keeps immutable objects nearer than they are; see :class:`atio.storage.remote.cache.DiskCache`."""
+
+    def get(self, *identity: str) -> bytes | None: ...
+    def put(self, data: bytes, *identity: str) -> None: ...
+    def drop(self, *identity: str) -> None: ...
+
+
 class Sink(Protocol):
     """A new object being written. Nothing is acknowledged before ``close`` returns."""
 
@@ -131,6 +139,16 @@ class Storage(ABC):
     @property
     @abstractmethod
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where metadata may be kept that was read from here."""
+        return None
+
+    @property
+    def identity(self) -> str:
+        """What tells this place from all others, unlike ``url``, which may leave out the server."""
+        return self.url
 
     # -- objects that are written once -----------------------------------------------------
 

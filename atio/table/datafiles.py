@@ -34,8 +34,9 @@ _TAIL = 2**20
 _TAIL_OF_COLUMN = 2**12
 """Bytes at the end of a file that are remembered as its footer, which grows with the columns."""
 _CHUNK = 16 * 2**20
-_AT_ONCE = 4
-"""Ranges of one row group to fetch at once."""
+_RANGE = 8 * 2**20
+"""Bytes to fetch by one request; of one row group so many at once:"""
+_AT_ONCE = 2
 
 
 class FileOptions(msgspec.Struct, frozen=True):
@@ -308,6 +309,23 @@ def decode_file(
     return table
 
 
+def whole_file(storage: Storage, file: DataFile) -> bytes:
+    """The file's bytes, verified, for whoever decodes it.
+
+    Raises
+    ------
+    DamagedError
+        As ``read_file``.
+    """
+    ref = Ref(path=file.path, size=file.size, hash=file.hash)
+    try:
+        data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
+    except NotFoundError:
+        raise missing(ref) from None
+    check(ref, memoryview(data))
+    return data
+
+
 def read_batches(
     storage: Storage, file: DataFile, schema: pa.Schema, columns: Sequence[str], rows: int
 ) -> Iterator[pa.Table]:
@@ -359,11 +377,9 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
             if partial and _can_be_read_in_part(storage, file, ref):
                 return path
             return _mapped(path, ref)
-        data = storage.read(file.path, 0, file.size + 1)  # However long the file is by now.
+        return pa.py_buffer(whole_file(storage, file))
     except NotFoundError:
         raise missing(ref) from None
-    check(ref, memoryview(data))
-    return pa.py_buffer(data)
 
 
 def _can_be_read_in_part(storage: Storage, file: DataFile, ref: Ref) -> bool:
@@ -392,9 +408,9 @@ def _elsewhere(storage: Storage, file: DataFile, ref: Ref) -> Sparse:
 
     def fetch(places: list[tuple[int, memoryview]]) -> None:
         pieces = [
-            (offset + start, into[start : start + _CHUNK])
+            (offset + start, into[start : start + _RANGE])
             for offset, into in places
-            for start in range(0, len(into), _CHUNK)
+            for start in range(0, len(into), _RANGE)
         ]
         each(piece, pieces, _AT_ONCE)
 

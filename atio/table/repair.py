@@ -52,7 +52,9 @@ class Repaired:
 
 def repair(committer: Committer, *, dry_run: bool) -> Repaired:
     """See ``Table.repair``."""
-    objects = Objects(committer.objects.storage)  # A new cache: what was read before may differ now.
+    objects = Objects(
+        committer.objects.storage, fresh=True
+    )  # A new cache: what was read before may differ now.
     with objects.storage.exclusive():
         value = objects.storage.load(POINTER)
         pointer = _readable(value)

@@ -117,7 +117,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         last = self._last_in_part(files)
         at_once = self._at_once(files)
         read = partial(self._read, threads=at_once == 1)
-        with self._located():
+        with self.located():
             for found in ordered(read, files, at_once):
                 part = found if left is None else _head(found, left)
                 left = None if left is None else left - part.num_rows
@@ -171,7 +171,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def _pieces(self, rows: int) -> Iterator[pa.Table]:
         left = self.limit
-        with self._located():
+        with self.located():
             for found in self._streamed(rows):
                 part = found if left is None else _head(found, left)
                 left = None if left is None else left - part.num_rows
@@ -195,7 +195,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         from atio.table.planning import plan
 
         assert self.condition is not None
-        with self._located():
+        with self.located():
             yield from plan(self.objects, self.snapshot, self.bound, self.condition)
 
     def _matching(self, *, by_group: bool = False) -> Iterator[pa.Table]:
@@ -211,7 +211,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield from self._in_parallel(matching)
             return
         for file in self.files():
-            with self._located():
+            with self.located():
                 for found in matching.pieces(file, self.source(file), whole=False, threads=True):
                     part = found if left is None else _head(found, left)
                     left = None if left is None else left - part.num_rows
@@ -223,7 +223,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         files = list(self.files())
         if len(files) < 2:
             for file in files:
-                with self._located():
+                with self.located():
                     yield from matching.pieces(file, self.source(file), whole=True, threads=True)
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -232,7 +232,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             return list(matching.pieces(file, self.source(file), whole=True, threads=False))
 
         threads = max(self._at_once(files), min(len(files), os.cpu_count() or 1))
-        with self._located(), ThreadPoolExecutor(threads) as pool:
+        with self.located(), ThreadPoolExecutor(threads) as pool:
             for found in pool.map(read, files):
                 yield from found
 
@@ -256,6 +256,8 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def to_polars(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
+        if self.objects.storage.capabilities.parallel:  # Polars decodes faster than what is fetched arrives
+            return self.to_lazy().collect()
         return frames.to_polars(self.to_arrow())
 
     def to_lazy(self) -> pl.LazyFrame:
@@ -267,7 +269,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         """
         from atio.table.doors.polars import lazy
 
-        with self._located():
+        with self.located():
             return lazy(self)
 
     def _scan(self) -> Scan:
@@ -288,7 +290,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             if planned.sure:
                 total += planned.file.live
                 continue
-            with self._located():
+            with self.located():
                 file = planned.file
                 pieces = matching.pieces(file, self.source(file), whole=True, threads=True)
                 total += sum(found.num_rows for found in pieces)
@@ -298,7 +300,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         """Which files, row groups and rows are read, and how many the condition saves; reads footers only."""
         from atio.table.explain import explain
 
-        with self._located():
+        with self.located():
             return explain(self)
 
     # -- one file --------------------------------------------------------------------------------
@@ -332,14 +334,14 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def pieces(self, file: DataFile) -> Iterator[pa.Table]:
         """All rows of one of its files, a bounded part at a time."""
-        with self._located():
+        with self.located():
             if file.size < _SMALL and file.rows <= BATCH_ROWS:
                 yield self._read(file)
             else:
                 rows = max(1024, _PIECE * file.rows // max(file.size, 1))
                 yield from self._read_batches(file, min(rows, BATCH_ROWS))
 
-    def _located(self) -> _Located:
+    def located(self) -> _Located:
         return _Located(self)
 
 

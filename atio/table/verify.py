@@ -56,7 +56,9 @@ def verify(objects: Objects, *, deep: bool) -> Report:
 
 
 def _verified(objects: Objects, *, deep: bool) -> tuple[Report, str]:
-    check = Check(Objects(objects.storage), deep=deep)  # A new cache: what was read before may differ now.
+    check = Check(
+        Objects(objects.storage, fresh=True), deep=deep
+    )  # A new cache: what was read before may differ now.
     value = objects.storage.load(POINTER)
     if value is None:
         raise NotFoundError("there is no table here")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from benchmarks.cases import (
     append,
+    buckets,
     bulk,
     changes,
     compaction,
@@ -25,6 +26,7 @@ from benchmarks.harness import Bench
 CASES: dict[str, Callable[[Bench], None]] = {
     "append": append.run,
     "tiny_reads": tiny_reads.run,
+    "buckets": buckets.run,
     "bulk": bulk.run,
     "lookup": lookup.run,
     "queries": queries.run,

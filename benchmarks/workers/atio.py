@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from atio import Table, col
 from benchmarks.data import numbered, small
-from benchmarks.workers.base import Subject, lap, serve, status
+from benchmarks.workers.base import Root, Subject, lap, serve, status
 
 
 class Atio(Subject):
@@ -22,17 +22,17 @@ class Atio(Subject):
         "import sys; from atio import Table; assert len(Table.open(sys.argv[1]).snapshot().to_arrow()) == 1"
     )
 
-    def open(self, root: Path) -> Table:
+    def open(self, root: Root) -> Table:
         return Table.open(root)
 
     def append(self, handle: Table, table: pa.Table) -> None:
         handle.append(table)
 
-    def read(self, root: Path, version: int | None = None) -> pa.Table:
+    def read(self, root: Root, version: int | None = None) -> pa.Table:
         table = Table.open(root)
         return (table.snapshot() if version is None else table.snapshot(version)).to_arrow()
 
-    def probe(self, root: Path) -> None:
+    def probe(self, root: Root) -> None:
         Table.open(root).snapshot()
 
     def upsert(self, handle: Table, table: pa.Table) -> None:
@@ -41,10 +41,10 @@ class Atio(Subject):
     def delete(self, handle: Table, where: str) -> None:
         handle.delete(where)
 
-    def replaced(self, root: Path) -> int:
-        return (root / "current").stat().st_size
+    def replaced(self, root: Root) -> int:
+        return (root / "current").stat().st_size if isinstance(root, Path) else 0
 
-    def stream(self, root: Path, reader: pa.RecordBatchReader) -> None:
+    def stream(self, root: Root, reader: pa.RecordBatchReader) -> None:
         Table.open(root).append(reader)
 
     def batches(self, root: Path) -> Iterator[pa.RecordBatch]:
@@ -100,6 +100,17 @@ class Atio(Subject):
         table = Table.open(root)
         os.sync()  # of what the copy left to be written
         return lap(lambda: table.expire(older_than=timedelta(0), keep_last=keep))[0]
+
+    def do_frame(self, root: str) -> float:
+        """Open the table and read all of it into a Polars frame."""
+        import polars as pl  # noqa: F401 - not what is measured
+
+        self.do_release()
+        return lap(lambda: Table.open(root).snapshot().to_polars())[0]
+
+    def do_files(self, root: str) -> list[str]:
+        """URLs of the newest version's data files."""
+        return [f"{root}/{file.path}" for file in Table.open(root).snapshot().files()]
 
     def do_version(self, root: str) -> int:
         return Table.open(root).snapshot().version

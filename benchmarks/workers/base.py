@@ -23,6 +23,11 @@ import pyarrow.parquet as pq
 from benchmarks.data import numbered, small, upserted
 
 BATCH_ROWS = 65_536  # of a streamed write
+Root = Path | str  # text: a URL, whose credentials and endpoint are in the environment
+
+
+def place(root: str) -> Root:
+    return root if "://" in root else Path(root)
 
 
 class Subject(ABC):
@@ -33,17 +38,17 @@ class Subject(ABC):
     cold = ""  # a program: open the table at argv[1] and read its one row
 
     @abstractmethod
-    def open(self, root: Path) -> Any:
+    def open(self, root: Root) -> Any:
         """A handle to append with, kept for a run of appends. The table need not exist yet."""
 
     @abstractmethod
     def append(self, handle: Any, table: Any) -> None: ...
 
     @abstractmethod
-    def read(self, root: Path, version: int | None = None) -> pa.Table:
+    def read(self, root: Root, version: int | None = None) -> pa.Table:
         """Open the table and read all of it: the newest version, or the one that the n-th append made."""
 
-    def probe(self, root: Path) -> None:
+    def probe(self, root: Root) -> None:
         """Open the newest version without reading data."""
         raise NotImplementedError
 
@@ -79,7 +84,7 @@ class Subject(ABC):
         del error
         return False
 
-    def replaced(self, root: Path) -> int:
+    def replaced(self, root: Root) -> int:
         """Bytes of the files that each commit writes anew under their old names."""
         del root
         return 0
@@ -99,7 +104,7 @@ class Subject(ABC):
     def do_appends(self, root: str, first: int, count: int) -> dict[str, Any]:
         """Append the batches `first`, …; the handle stays open for the next call."""
         if root not in self._handles:
-            self._handles[root] = self.open(Path(root))
+            self._handles[root] = self.open(place(root))
         handle, laps, retries, replaced = self._handles[root], [], 0, 0
         inputs = [self.prepare(small(number)) for number in range(first, first + count)]
         gc.collect()
@@ -114,9 +119,9 @@ class Subject(ABC):
                     if not self.conflict(error) or time.perf_counter() - begin > 120:
                         raise
                     retries += 1
-                    handle = self._handles[root] = self.open(Path(root))
+                    handle = self._handles[root] = self.open(place(root))
             laps.append(time.perf_counter() - start)
-            replaced += self.replaced(Path(root))
+            replaced += self.replaced(place(root))
         end = time.perf_counter()
         return {"laps": laps, "begin": begin, "end": end, "retries": retries, "replaced": replaced}
 
@@ -129,15 +134,15 @@ class Subject(ABC):
     def do_probes(self, root: str, count: int) -> list[float]:
         """Open so many times, each anew, nothing read."""
         self.do_release()
-        return [lap(lambda: self.probe(Path(root)))[0] for _ in range(count)]
+        return [lap(lambda: self.probe(place(root)))[0] for _ in range(count)]
 
     def do_read(self, root: str, version: int | None = None) -> dict[str, Any]:
         self.do_release()
-        seconds, table = lap(lambda: self.read(Path(root), version))
+        seconds, table = lap(lambda: self.read(place(root), version))
         return {"lap": seconds, "rows": table.num_rows}
 
     def do_ids(self, root: str) -> list[int]:
-        return self.read(Path(root)).column("id").to_pylist()
+        return self.read(place(root)).column("id").to_pylist()
 
     def do_one_row(self, root: str) -> None:
         handle = self.open(Path(root))
@@ -187,7 +192,7 @@ class Subject(ABC):
 
         reader = pa.RecordBatchReader.from_batches(file.schema_arrow, batches())
         with Peak() as peak:
-            seconds, _ = lap(lambda: self.stream(Path(root), reader))
+            seconds, _ = lap(lambda: self.stream(place(root), reader))
         return {"lap": seconds, "peak": peak.grown}
 
     def do_rows(self, root: str, rows: int) -> None:

@@ -1,11 +1,9 @@
 """Lance (package `pylance`); the dataset object is kept between appends."""
 
-from pathlib import Path
-
 import lance
 import pyarrow as pa
 
-from benchmarks.workers.base import Subject, serve
+from benchmarks.workers.base import Root, Subject, serve
 
 
 class Lance(Subject):
@@ -13,21 +11,23 @@ class Lance(Subject):
     syncs = "0"
     cold = "import sys, lance; assert len(lance.dataset(sys.argv[1]).to_table()) == 1"
 
-    def open(self, root: Path) -> list[lance.LanceDataset | Path]:
-        return [lance.dataset(root) if root.exists() else root]
+    def open(self, root: Root) -> list[lance.LanceDataset | Root]:
+        try:
+            return [lance.dataset(root)]
+        except ValueError:  # there is none yet
+            return [root]
 
-    def append(self, handle: list[lance.LanceDataset | Path], table: pa.Table) -> None:
-        handle[0] = lance.write_dataset(
-            table, handle[0], mode="create" if isinstance(handle[0], Path) else "append"
-        )
+    def append(self, handle: list[lance.LanceDataset | Root], table: pa.Table) -> None:
+        there = isinstance(handle[0], lance.LanceDataset)
+        handle[0] = lance.write_dataset(table, handle[0], mode="append" if there else "create")
 
-    def read(self, root: Path, version: int | None = None) -> pa.Table:
+    def read(self, root: Root, version: int | None = None) -> pa.Table:
         return lance.dataset(root, version=version).to_table()
 
     def compact(self, root: Path) -> None:
         lance.dataset(root).optimize.compact_files()
 
-    def probe(self, root: Path) -> None:
+    def probe(self, root: Root) -> None:
         _ = lance.dataset(root).version
 
     def upsert(self, handle: list[lance.LanceDataset | Path], table: pa.Table) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from atio.errors import UnsupportedError
-from atio.storage.base import Sink, Storage
+from atio.errors import InputError, UnsupportedError
+from atio.storage.base import Cache, Sink, Storage
 from atio.storage.remote.bucket import Bucket
 from atio.storage.remote.failures import missing
 from atio.storage.remote.options import Options
@@ -58,8 +59,29 @@ def open_url(scheme: str, rest: str, given: Mapping[str, object]) -> Storage:
     name, _, folder = rest.partition("/")
     single = options.flag("single_writer") or False
     bucket = opener(name, options)
+    cache = _cache(options)
     options.finish()
-    return ObjectStorage(bucket, folder.strip("/"), single_writer=single)
+    return ObjectStorage(bucket, folder.strip("/"), single_writer=single, cache=cache)
+
+
+def _cache(options: Options) -> Cache | None:
+    """The cache that ``metadata_cache`` or ``ATIO_METADATA_CACHE`` ask for, or name the folder of."""
+    wanted = options.value("metadata_cache")
+    if wanted is None:
+        wanted = options.environment("ATIO_METADATA_CACHE") or False
+    if isinstance(wanted, str) and wanted.lower() in ("1", "true", "yes", "on"):
+        wanted = True
+    if isinstance(wanted, str) and wanted.lower() in ("0", "false", "no", "off"):
+        wanted = False
+    if wanted is False:
+        return None
+    from atio.storage.remote.cache import DiskCache, default_folder
+
+    if wanted is True:
+        return DiskCache(default_folder())
+    if not isinstance(wanted, str | os.PathLike):
+        raise InputError("metadata_cache is neither True nor False nor a folder")
+    return DiskCache(os.path.expanduser(os.fspath(wanted)))  # noqa: PTH111 - paths stay text
 
 
 class Replaceable(Protocol):

@@ -7,6 +7,7 @@ from abc import abstractmethod
 
 from atio.errors import AtioError, StorageError
 from atio.storage.remote.bucket import Bucket, Facts, Part
+from atio.storage.remote.client import Client
 from atio.storage.remote.messages import Response
 
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -14,6 +15,12 @@ _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 class AnsweringBucket(Bucket):
     """A bucket that is spoken to in HTTP."""
+
+    _client: Client
+
+    @property
+    def server(self) -> str:
+        return self._client.server
 
     @abstractmethod
     def refusal(self, answer: Response, key: str) -> AtioError:

@@ -85,6 +85,11 @@ class Bucket(ABC):
     def url(self) -> str: ...
 
     @property
+    def server(self) -> str:
+        """Who runs it."""
+        return ""
+
+    @property
     @abstractmethod
     def proven(self) -> bool:
         """Whether it is known to heed conditions, so that there is no need to try them out."""

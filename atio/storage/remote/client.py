@@ -57,6 +57,11 @@ class Client:
         self._signer = signer
         self._backoff = backoff
 
+    @property
+    def server(self) -> str:
+        place = self._connections.endpoint
+        return f"{place.scheme}://{place.authority}{place.path}"
+
     def redact(self, text: str) -> str:
         return self._signer.redact(text)
 

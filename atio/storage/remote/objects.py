@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from atio.errors import AtioError, InputError, NotFoundError, ResponseLostError, StorageError
 from atio.model.paths import check_path
-from atio.storage.base import Buffer, Capabilities, Entry, Storage, Value
+from atio.storage.base import Buffer, Cache, Capabilities, Entry, Storage, Value
 from atio.storage.failures import conflict
 from atio.storage.files import flat
 from atio.storage.parallel import each
@@ -38,13 +38,18 @@ class ObjectStorage(Storage):
         In the bucket; "" is the bucket itself.
     single_writer
         Promise that nobody else writes, for a server that heeds no conditions.
+    cache
+        Where to keep metadata on this machine.
     """
 
-    def __init__(self, bucket: Bucket, folder: str = "", *, single_writer: bool = False) -> None:
+    def __init__(
+        self, bucket: Bucket, folder: str = "", *, single_writer: bool = False, cache: Cache | None = None
+    ) -> None:
         self._bucket = bucket
         self._prefix = f"{_checked(folder)}/" if folder else ""
         self._single = single_writer
         self._proven = bucket.proven
+        self._cache = cache
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
@@ -56,6 +61,14 @@ class ObjectStorage(Storage):
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(swap=not self._single, durable=True, lock=False, leases=False, parallel=True)
+
+    @property
+    def cache(self) -> Cache | None:
+        return self._cache
+
+    @property
+    def identity(self) -> str:
+        return f"{self._bucket.server} {self.url}"
 
     def _key(self, path: str) -> str:
         return self._prefix + _checked(path)

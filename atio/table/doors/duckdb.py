@@ -66,7 +66,7 @@ def source(scan: Scan) -> Files | Rows:
     DamagedError
         A data file is missing or is not what was written.
     """
-    with scan._located():  # noqa: SLF001
+    with scan.located():
         return _source(scan)
 
 

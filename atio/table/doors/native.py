@@ -46,6 +46,13 @@ def native(scan: Scan, takes: Takes) -> Native | None:
     DamagedError
         A file is missing or is not what was written.
     """
+    files = plain_files(scan, takes)
+    paths = verified(scan.objects.storage, files) if files else None
+    return None if paths is None or files is None else Native(tuple(paths), may_hold_nan(files, scan.bound))
+
+
+def plain_files(scan: Scan, takes: Takes) -> list[DataFile] | None:
+    """The scan's files, if they are Parquet of the version's own schema, and need no recoding."""
     bound = scan.bound
     if not all(_as_it_is(field, takes) for field in bound.arrow):
         return None
@@ -60,8 +67,7 @@ def native(scan: Scan, takes: Takes) -> Native | None:
                 return None
             schemas.add(source.spec.id)
         files.append(file)
-    paths = verified(scan.objects.storage, files) if files else None
-    return None if paths is None else Native(tuple(paths), may_hold_nan(files, bound))
+    return files
 
 
 def _as_it_is(field: pa.Field, takes: Takes) -> bool:

@@ -12,14 +12,17 @@ from pyarrow import types as pt
 
 from atio import frames
 from atio.errors import InputError, MissingDependencyError, UnsupportedError
-from atio.table.datafiles import BATCH_ROWS
-from atio.table.doors.native import Native, native
+from atio.storage.parallel import THREADS, ordered
+from atio.table.datafiles import BATCH_ROWS, whole_file
+from atio.table.doors.native import Native, native, plain_files
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from atio.model.snapshot import DataFile
     from atio.table.scan import Scan
 
+_SMALL = 2**20
 _TAKEN = frozenset(
     {
         pa.null(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(),
@@ -88,6 +91,11 @@ def _over_rows(scan: Scan) -> pl.LazyFrame:
     def rows(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
+        files = None
+        if with_columns is None and predicate is None and n_rows is None:
+            files = _whole_files(scan)
+        if files:
+            return _fetched(scan, files)
         return _rows(scan, dtypes, with_columns, predicate, n_rows, batch_size or BATCH_ROWS)
 
     # Lets Polars read once what a query mentions twice, where it can.
@@ -132,6 +140,25 @@ def _rows(
         if filters:
             frame = frame.filter(filters)
         yield frame if len(read) == len(wanted) else frame.select(frame.columns[: len(wanted)])
+
+
+def _whole_files(scan: Scan) -> list[DataFile] | None:
+    """The files of a scan that is all of them, if they are elsewhere and Polars reads them as they are."""
+    whole = scan.condition is None and scan.limit is None and scan.columns is None
+    return plain_files(scan, _taken) if whole and scan.objects.storage.capabilities.parallel else None
+
+
+def _fetched(scan: Scan, files: list[DataFile]) -> Iterator[pl.DataFrame]:
+    """Files that are elsewhere, decoded by Polars while the next one is fetched and verified."""
+    import polars as pl
+
+    def read(file: DataFile) -> bytes:
+        return whole_file(scan.objects.storage, file)
+
+    small = sum(file.size for file in files) < _SMALL * len(files)
+    with scan.located():
+        for content in ordered(read, files, *((THREADS,) if small else (1, 1))):
+            yield pl.read_parquet(content)
 
 
 def _narrowed(scan: Scan, more: Any) -> Any:
