@@ -26,7 +26,7 @@ class DeltaLake(Subject):
     def read(self, root: Root, version: int | None = None) -> pa.Table:
         return DeltaTable(root, version=None if version is None else version - 1).to_pyarrow_table()
 
-    def compact(self, root: Path) -> None:
+    def compact(self, root: Root) -> None:
         DeltaTable(root).optimize.compact()
 
     def probe(self, root: Root) -> None:

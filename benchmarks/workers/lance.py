@@ -24,17 +24,17 @@ class Lance(Subject):
     def read(self, root: Root, version: int | None = None) -> pa.Table:
         return lance.dataset(root, version=version).to_table()
 
-    def compact(self, root: Path) -> None:
+    def compact(self, root: Root) -> None:
         lance.dataset(root).optimize.compact_files()
 
     def probe(self, root: Root) -> None:
         _ = lance.dataset(root).version
 
-    def upsert(self, handle: list[lance.LanceDataset | Path], table: pa.Table) -> None:
+    def upsert(self, handle: list[lance.LanceDataset | Root], table: pa.Table) -> None:
         merge = handle[0].merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
         merge.execute(table)
 
-    def delete(self, handle: list[lance.LanceDataset | Path], where: str) -> None:
+    def delete(self, handle: list[lance.LanceDataset | Root], where: str) -> None:
         handle[0].delete(where)
 
     def conflict(self, error: Exception) -> bool:
