@@ -41,6 +41,7 @@ def main() -> None:
             sys.exit(f"{place} is there: tables of a release are not made again")
         shutil.rmtree(place)
     history(place / "history")
+    changes(place / "changes")
     types(place / "types")
     frames(place / "pandas")
     for name in FORMATS:
@@ -92,7 +93,13 @@ def history(place: Path) -> None:
     table.expire(moment)
     table.vacuum(timedelta(0))
     told = {"tags": table.tags, "properties": table.properties, "tokens": {f"t{i}": i + 1 for i in range(10)}}
-    told["versions"] = [
+    told["versions"] = versions(table)
+    write(place, told)
+
+
+def versions(table: Table) -> list[dict[str, object]]:
+    """All that a user sees of each version, as JSON."""
+    return [
         {
             "version": s.version, "operation": s.operation, "message": s.message, "token": s.token,
             "time": s.time.isoformat(), "columns": s.schema.names, "types": [str(t) for t in s.schema.types],
@@ -100,6 +107,32 @@ def history(place: Path) -> None:
         }
         for s in table.history()
     ]  # fmt: skip
+
+
+def sold(*days: int) -> pa.Table:
+    """A row for each day since 1970."""
+    prices = pa.array([float(day % 5) for day in days], pa.float64())
+    return pa.table({"id": pa.array(days, pa.int64()), "day": pa.array(days, pa.date32()), "price": prices})
+
+
+def changes(place: Path) -> None:
+    """A key, partitions, an order and a check; deleted, updated and replaced rows; branches."""
+    place.mkdir(parents=True)
+    table = opened(place)
+    Table.create(
+        place, sold().schema, key="id", partition_by=["month(day)", "bucket(2, id)"], sort_by=["price"],
+        checks={"no gifts": "price >= 0"}, properties={"append.merge": "false"}, durable=False,
+    )  # fmt: skip
+    table.append(sold(*range(60)))
+    table.delete("id % 7 = 3")
+    table.update({"price": 4.5}, "id between 10 and 20")
+    table.upsert(sold(3, 4, 61))
+    kept, moved = table.create_branch("kept"), table.create_branch("moved")
+    kept.delete("day < '1970-02-01'")
+    moved.append(sold(70))
+    table.append(sold(80))
+    table.merge_branch("moved")
+    told = {"versions": versions(table), "branches": {"kept": versions(kept), "moved": versions(moved)}}
     write(place, told)
 
 
