@@ -105,8 +105,10 @@ def see_table(box: Path) -> Any:
     table = opened(box)
     report = table.verify()
     assert report.ok, report
+    branches = {name: Table(LocalStorage(box / "t", durable=False), branch=name) for name in table.branches}
     return {
         "versions": {one.version: _version(one) for one in table.history()},
+        "branches": {name: [_version(one) for one in branch.history()] for name, branch in branches.items()},
         "tags": table.tags,
         "properties": table.properties,
         "rows": rows(table),
@@ -116,7 +118,7 @@ def see_table(box: Path) -> Any:
 def _version(snapshot: Snapshot) -> Any:
     # Staged files make tokens of their own, different in each run.
     token = "staged" if (snapshot.token or "").startswith("staged:") else snapshot.token
-    files = [(file.hash, file.rows) for file in snapshot.files()]
+    files = [(file.hash, file.live) for file in snapshot.files()]
     return snapshot.operation, snapshot.message, token, snapshot.schema, files
 
 
@@ -386,6 +388,19 @@ TABLES = {
     "merge of tiny files": _table(_tiny, _append(100)),
     "compact": _table(
         _worn, lambda table: table.compact(), lambda table: table.compact(sort_by=[("id", "descending")])
+    ),
+    "change rows": _table(
+        _worn,
+        lambda table: table.delete("id = 10"),
+        lambda table: table.upsert(frame(20, 2), on="id"),
+        lambda table: table.update({"word": "w0"}, "id = 20"),
+    ),
+    "branch": _table(
+        _worn,
+        lambda table: table.create_branch("trial"),
+        lambda table: Table(table._objects.storage, branch="trial").append(frame(30)),
+        lambda table: table.merge_branch("trial"),
+        leaves="metadata/",  # what branches were before
     ),
     "stage and commit": _table(_many_files, _staged, leaves="data/"),
     "tag, properties, restore": _table(
