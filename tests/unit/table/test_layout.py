@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atio import Table, col
-from atio.errors import AtioError, InputError, SchemaError
+from atio.errors import AtioError, ConstraintError, InputError, SchemaError
 from atio.formats.cases import TYPE_CASES
 from atio.formats.compare import difference
 from atio.model.snapshot import DataFile
@@ -438,3 +438,26 @@ def test_starts_of_runs_tell_nan_and_null_apart() -> None:
     nan = float("nan")
     columns = [pa.array([1.0, 1.0, nan, nan, None, None]), pa.array(["a", "b", "b", "b", None, "b"])]
     assert layout._starts(columns) == [0, 1, 2, 4, 5]
+
+
+def test_changed_rows_are_parted_and_meet_the_checks() -> None:
+    table = created(
+        days(0), partition_by=["month(day)", "bucket(4, id)"], sort_by="id", checks={"small": "id < 500"}
+    )
+    table.append(days(60))
+    with pytest.raises(ConstraintError, match="id=505"):
+        table.update({"id": col("id") + 500}, where="id = 5")
+    with pytest.raises(ConstraintError, match="id=600"):
+        table.upsert([{"id": 600, "day": None}], on="id")
+    assert table.version == 1
+    table.update({"day": dt.date(2024, 3, 3)}, where="id = 5")
+    table.delete("id = 7")
+    table.upsert([{"id": 3, "day": dt.date(2024, 2, 1)}, {"id": 100, "day": None}], on="id")
+    check_files(table)
+    table.compact()
+    table.compact(sort_by="day")
+    check_files(table)
+    assert sorted(table.to_arrow()["id"].to_pylist()) == [i for i in range(60) if i != 7] + [100]
+    assert table.to_arrow(where="id = 3")["day"].to_pylist() == [dt.date(2024, 2, 1)]
+    assert len(list(table.scan(where="id = 3 and day = date '2024-02-01'").files())) == 1
+    assert table.verify().ok
