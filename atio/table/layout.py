@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
@@ -12,8 +13,10 @@ from atio.errors import InputError, NewerFormatError, SchemaError, meant
 from atio.model.pointer import Catalog, PartitionField, SortField
 from atio.model.snapshot import PartitionValue
 from atio.schema.bound import BoundSchema
-from atio.schema.transforms import NAMES, Transform, encoded
-from atio.table.ordering import Ordering, SortBy, ordering
+
+if TYPE_CHECKING:  # brought in by tables that have a layout
+    from atio.schema.transforms import Transform
+    from atio.table.ordering import Ordering, SortBy
 
 Partition = tuple[PartitionValue, ...]
 PartitionBy = str | Sequence[str]
@@ -103,6 +106,8 @@ class Layout(msgspec.Struct, frozen=True):
         if not self.parts:
             yield (), table
             return
+        from atio.schema.transforms import encoded
+
         if not table.num_rows:
             return
         values = self._values(table)
@@ -164,6 +169,8 @@ def layout_of(catalog: Catalog, schema: BoundSchema) -> Layout:
     """
     if not catalog.partitioning and not catalog.sorting:
         return Layout(schema)
+    from atio.table.ordering import ordering
+
     names = {field.id: field.name for field in schema.spec.fields}
     parts = tuple(
         Part(one.id, _named(one.id, names, "partition"), _transform(one.transform))
@@ -176,6 +183,8 @@ def layout_of(catalog: Catalog, schema: BoundSchema) -> Layout:
 
 
 def _transform(text: str) -> Transform:
+    from atio.schema.transforms import Transform
+
     try:
         return Transform.parse(text)
     except ValueError as error:
@@ -206,6 +215,8 @@ def _partition_field(asked: object, schema: BoundSchema) -> PartitionField:
         raise InputError(
             f"partition_by: {asked!r} is no text", hint='write "month(date)", "bucket(16, id)" or "country"'
         )
+    from atio.schema.transforms import NAMES, Transform
+
     known = schema.arrow.names
     name, call = asked, _CALL.fullmatch(asked)
     transform = Transform("identity")
@@ -231,6 +242,8 @@ def _partition_field(asked: object, schema: BoundSchema) -> PartitionField:
 
 def sort_fields(asked: SortBy | None, schema: BoundSchema) -> tuple[SortField, ...]:
     """What the user asked for, checked, as metadata."""
+    from atio.table.ordering import ordering
+
     order = ordering(asked, None, schema) if asked else None
     if order is None:
         return ()

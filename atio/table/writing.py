@@ -35,7 +35,6 @@ from atio.table import lookup, properties
 from atio.table.constraints import Ensure, Obey, check_version
 from atio.table.datafiles import discard
 from atio.table.layout import PartitionBy, partition_fields, sort_fields
-from atio.table.ordering import SortBy
 from atio.table.present import StillThere
 from atio.table.scan import live_files
 from atio.table.sharing import append_changes, obey, share, understand
@@ -43,6 +42,7 @@ from atio.table.stage import Staged, stage
 
 if TYPE_CHECKING:
     from atio.predicate import Where
+    from atio.table.ordering import SortBy
 
 _RESTAGES = 5
 
