@@ -137,7 +137,9 @@ class ReplaceAll(msgspec.Struct, frozen=True):
             draft,
             schema=schema,
             older_schemas=(),
-            files=tuple(f.replace(added=draft.version, schema_id=schema.spec.id) for f in self.files),
+            files=tuple(
+                f.replace(added=draft.version, schema_id=schema.spec.id, deleted=None) for f in self.files
+            ),
             manifests=(),
             index=self.index,
             summary=Summary(

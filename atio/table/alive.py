@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 
 from atio.formats.plan import rows_only
@@ -9,6 +11,9 @@ from atio.metadata import vectors
 from atio.metadata.objects import Objects
 from atio.metadata.vectors import Vector
 from atio.model.snapshot import DataFile
+
+_PIECE = 2**18
+"""Rows that one thread picks at once."""
 
 
 def living(objects: Objects, file: DataFile, table: pa.Table) -> pa.Table:
@@ -28,4 +33,13 @@ def picked(table: pa.Table, mask: pa.BooleanArray) -> pa.Table:
 
     if not table.num_columns:
         return rows_only(mask.true_count)
-    return table if mask.true_count == len(mask) else kept(table, mask)
+    if mask.true_count == len(mask):
+        return table
+    if len(mask) <= _PIECE:
+        return kept(table, mask)
+    from concurrent.futures import ThreadPoolExecutor
+
+    starts = range(0, len(mask), _PIECE)
+    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1)) as pool:
+        parts = pool.map(lambda at: kept(table.slice(at, _PIECE), mask.slice(at, _PIECE)), starts)
+        return pa.concat_tables(list(parts))
