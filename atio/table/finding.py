@@ -83,7 +83,8 @@ class Finder:
             self._known = {}  # What a condition means depends on the columns.
         self._bound = view.bound
         condition = self._ask(view.bound)
-        planned = list(plan(view.objects, view.snapshot, view.bound, condition))
+        sure = self._note is None  # What is to be noted has to be read.
+        planned = list(plan(view.objects, view.snapshot, view.bound, condition, sure=sure))
         keys = [_key(view.objects, one.file) for one in planned]
         new = [one for one, key in zip(planned, keys, strict=True) if key not in self._known]
         if most is not None and sum(one.file.size for one in new) > most:
@@ -108,7 +109,7 @@ class Finder:
 
     def _found(self, view: View, matching: Matching, planned: Planned, *, threads: bool) -> Found | None:
         file = planned.file
-        if planned.sure and self._note is None:
+        if planned.sure:
             return Found(Touched(file, None, 0), None)
         noted: list[Any] = []
         note = self._note

@@ -32,17 +32,20 @@ class Planned(msgspec.Struct, frozen=True):
     sure: bool
 
 
-def plan(objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound) -> Iterator[Planned]:
-    """The files that may have matching rows, in row order."""
+def plan(
+    objects: Objects, snapshot: Snapshot, bound: BoundSchema, condition: Bound, *, sure: bool = True
+) -> Iterator[Planned]:
+    """The files that may have matching rows, in row order; ``sure``: find those that match whole, too."""
     since = _comparable_since(objects, snapshot, bound, condition)
     parted = Parted(objects, snapshot, bound, condition)
     for ref in snapshot.manifests:
-        yield from _of_manifest(objects, ref, bound, condition, since, parted)
+        yield from _of_manifest(objects, ref, bound, condition, since, parted, sure=sure)
     if snapshot.files:
         statistics = _OfFiles(snapshot.files, bound, since)
-        may, sure = (test(condition, statistics).to_pylist() for test in (may_match, all_match))
+        may = may_match(condition, statistics).to_pylist()
+        whole = all_match(condition, statistics).to_pylist() if sure else [False] * len(may)
         there = parted.may_match([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
-        lines = zip(snapshot.files, may, there, sure, strict=True)
+        lines = zip(snapshot.files, may, there, whole, strict=True)
         yield from (Planned(f, s) for f, m, t, s in lines if m and t)
 
 
@@ -73,6 +76,8 @@ def _of_manifest(
     condition: Bound,
     since: dict[int, int],
     parted: Parted,
+    *,
+    sure: bool,
 ) -> Iterator[Planned]:
     import pyarrow.compute as pc
 
@@ -85,11 +90,13 @@ def _of_manifest(
         places = _parted(entries, places, parted)
         if not places:
             return
-        sure = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
+        whole = [False] * len(places)
+        if sure:
+            whole = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
         files = entries.files(places)
     except ValueError as error:
         raise DamagedError(f"{ref.path} is not valid: {error}", file=ref.path) from error
-    yield from map(Planned, files, sure)
+    yield from map(Planned, files, whole)
 
 
 def _parted(entries: manifests.Entries, places: list[int], parted: Parted) -> list[int]:

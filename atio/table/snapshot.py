@@ -53,7 +53,7 @@ class Snapshot(Doors):
 
     @property
     def operation(self) -> str:
-        """``create``, ``append``, ``overwrite``, ``evolve``, ``restore``, ``compact`` or ``repair``."""
+        """Such as ``append``, ``overwrite``, ``delete``, ``update``, ``upsert``, ``evolve``, ``compact``."""
         return self._model.operation
 
     @property

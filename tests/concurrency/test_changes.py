@@ -77,6 +77,26 @@ def test_no_update_is_lost(pool: Any, tmp_path: Path) -> None:
     whole(path)
 
 
+def test_a_key_is_given_once(pool: Any, tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    Table.create(path, pa.schema({"key": pa.int64(), "who": pa.int64()}), key="key", durable=False)
+    with compacting(pool, path, tmp_path / "stop"):
+        run(pool, "keyed", path, 2 * COUNT)
+    table = whole(path)
+    assert sorted(table.to_arrow()["key"].to_pylist()) == list(range(2 * COUNT))
+    assert table.get(COUNT) is not None
+
+
+def test_transactions_move_and_lose_nothing(pool: Any, tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    Table.open(path, durable=False).append({"id": [0, 1, 2, 3], "n": [100] * 4})
+    run(pool, "transfers", path, COUNT)
+    table = whole(path)
+    found = table.to_arrow()
+    assert sorted(found["id"].to_pylist()) == [0, 1, 2, 3]
+    assert sum(found["n"].to_pylist()) == 400
+
+
 def test_rows_are_deleted_once(pool: Any, tmp_path: Path) -> None:
     path = tmp_path / "t"
     Table.create(path, pa.schema({"who": pa.int64(), "number": pa.int64()}), durable=False)

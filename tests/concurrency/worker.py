@@ -234,12 +234,49 @@ def deletes(path: str, who: int, count: int) -> int:
     return gone
 
 
+def keyed(path: str, who: int, count: int) -> int:
+    """Append rows of keys that all processes try, one by one; how many of them were this one's."""
+    table, own = opened(path), 0
+    for number in range(count):
+        row = pa.table({"key": [number], "who": [who]})
+        if number % 2:
+            before = table.version
+            own += (
+                table.append(row, on_conflict="ignore").version > before and table.get(number)["who"] == who
+            )
+            continue
+        try:
+            table.append(row)
+        except AtioError as error:
+            assert error.kind == "exists", error
+        else:
+            own += 1
+    return own
+
+
+def transfers(path: str, who: int, count: int) -> int:
+    """Move one from a row to another that all processes move from and to; how often it took another try."""
+    table, again = opened(path), 0
+    for number in range(count):
+        giver, taker = (who + number) % 4, (who + number + 1) % 4
+        while True:
+            try:
+                with table.transaction() as tx:
+                    assert sum(tx.to_arrow()["n"].to_pylist()) == 400
+                    tx.update({"n": col("n") - 1}, col("id") == giver)
+                    tx.update({"n": col("n") + 1}, col("id") == taker)
+                break
+            except ConflictError:
+                again += 1
+    return again
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     f.__name__: f
     for f in (
         append, first_append, create, categories, promotions, increment, tokens, history, expire_for_long,
         vacuum_for_long, tag_for_long, restore_for_long, read_for_long, compact_for_long,
-        merge_for_long, upserts, increments, deletes,
+        merge_for_long, upserts, increments, deletes, keyed, transfers,
     )
 }  # fmt: skip
 
