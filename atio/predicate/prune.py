@@ -299,7 +299,7 @@ def _ascending(values: pa.Array) -> pa.Array:
 
 
 def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
-    """How many of the sorted values are below each needle: a binary search, of many all at once."""
+    """How many of the sorted values are below each needle (of null: none): a binary search, of many at once."""
     if len(needles) <= _FEW and not pt.is_temporal(values.type):
         return pa.array([_below(values, needle.as_py()) for needle in needles], pa.int64())
     place = pa.repeat(pa.scalar(0, pa.int64()), len(needles))
@@ -313,8 +313,8 @@ def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
     return place
 
 
-def _below(values: pa.Array, needle: Any) -> int | None:
-    return None if needle is None else bisect_left(_Plain(values), needle)
+def _below(values: pa.Array, needle: Any) -> int:
+    return 0 if needle is None else bisect_left(_Plain(values), needle)  # What is unknown excludes nothing.
 
 
 class _Plain(Sequence[Any]):
