@@ -299,7 +299,7 @@ def _ascending(values: pa.Array) -> pa.Array:
 
 
 def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
-    """How many of the sorted values are below each needle (of null: none): a binary search, of many at once."""
+    """How many of the sorted values are below each needle, none for null: a binary search of all at once."""
     if len(needles) <= _FEW and not pt.is_temporal(values.type):
         return pa.array([_below(values, needle.as_py()) for needle in needles], pa.int64())
     place = pa.repeat(pa.scalar(0, pa.int64()), len(needles))
