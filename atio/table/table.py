@@ -913,7 +913,8 @@ class Table(Doors):
         Raises
         ------
         ExistsError
-            There is a table at the destination.
+            There is another table at the destination, or another state of this one; the very copy that was
+            asked for is no error.
         DamagedError
             Naming a file of this table that is missing or altered.
         LockTimeoutError

@@ -18,8 +18,8 @@ import pytest
 
 from atio.errors import AccessError, AtioError, InputError, ResponseLostError, StorageError
 from atio.storage import open_storage
+from atio.storage.backoff import Backoff
 from atio.storage.remote import upload as upload_module
-from atio.storage.remote.client import Backoff
 from atio.storage.remote.connections import Connections
 from atio.storage.remote.messages import Endpoint, Line, Request
 from atio.storage.remote.objects import ObjectStorage
