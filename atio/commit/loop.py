@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -33,25 +31,15 @@ from atio.metadata import history
 from atio.metadata.objects import Objects
 from atio.model.pointer import Catalog, Pointer, Version
 from atio.model.snapshot import Snapshot
+from atio.storage.backoff import Backoff
 
 
-class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often, and after which pauses, a lost race is run again.
-
-    Pauses are drawn from 0 … ``pause`` · 2ⁿ seconds, at most ``longest``.
-    """
+class RetryPolicy(Backoff, frozen=True):
+    """How often, and after which pauses, a lost race is run again."""
 
     attempts: int = 50
     pause: float = 0.01
     longest: float = 1.0
-    sleep: Callable[[float], None] = time.sleep
-    uniform: Callable[[float, float], float] = random.uniform
-
-    def tries(self) -> Iterator[int]:
-        for attempt in range(self.attempts):
-            if attempt:
-                self.sleep(self.uniform(0, min(self.longest, self.pause * 2**attempt)))
-            yield attempt
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -79,6 +79,10 @@ class MemoryStorage(Storage):
         return f"memory://{self._name}"
 
     @property
+    def identity(self) -> str:
+        return f"{self.url} {id(self._place)}"
+
+    @property
     def capabilities(self) -> Capabilities:
         return Capabilities(swap=True, durable=False, lock=True, leases=True)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from atio.commit.loop import Committer
 from atio.commit.state import POINTER, State, consistently, every_line, features_with, refuse_unknown_writes
-from atio.errors import DamagedError, ExistsError, NotFoundError, StorageError
+from atio.errors import AtioError, DamagedError, ExistsError, NotFoundError, StorageError
 from atio.metadata import history
 from atio.metadata.objects import Objects, missing
 from atio.model.base import Ref, new_id
@@ -38,13 +38,15 @@ def copy(objects: Objects, committer: Committer, version: int | str | None, as_o
     target = committer.objects.storage
     chosen = partial(_chosen, objects, version, as_of)
     consistently(objects, chosen)  # before anything is made there
-    _refuse_a_table(target)
+    _is_there(objects, target, chosen)
     # Two copies of one table have the same names: what one is writing would be a remnant to the other.
     with target.exclusive(wait=False):
-        _refuse_a_table(target)
+        if _is_there(objects, target, chosen):
+            target.sync([POINTER])  # Whoever was killed may not have come to that.
+            return
         copying = _Copying(objects, committer.objects)
         pointer = consistently(objects, lambda state: copying.bring(state, chosen(state)))
-        if not committer.swap(pointer, None):
+        if not committer.swap(pointer, None) and not _is_there(objects, target, chosen):
             raise _taken(target)
 
 
@@ -63,9 +65,33 @@ def _chosen(
     raise AssertionError
 
 
-def _refuse_a_table(target: Storage) -> None:
-    if target.load(POINTER) is not None:
-        raise _taken(target)
+def _is_there(objects: Objects, target: Storage, chosen: Callable[[State], Version | None]) -> bool:
+    """Whether this very copy is there, whole: it was killed before it could say so, or is made twice.
+
+    Raises
+    ------
+    ExistsError
+        Another table is there, or another state of this one.
+    """
+    found = target.load(POINTER)
+    if found is None:
+        return False
+    try:
+        there = Pointer.decode(found.data)
+    except (AtioError, ValueError):
+        raise _taken(target) from None
+    if target.identity != objects.storage.identity and consistently(
+        objects, lambda state: _is_copy(there, state.pointer, chosen(state))
+    ):
+        return True
+    raise _taken(target)
+
+
+def _is_copy(there: Pointer, source: Pointer, only: Version | None) -> bool:
+    if only is None:
+        return there == source
+    # Of one version: its ids are new, and the first commit upon it gives it a history.
+    return there.snapshot == only and there.first_version == only.version and there.history == NO_HISTORY
 
 
 def _taken(target: Storage) -> ExistsError:

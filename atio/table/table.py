@@ -79,6 +79,7 @@ class Table(Doors):
         branch: str | None = None,
         durable: bool = True,
         storage_options: Mapping[str, object] | None = None,
+        filesystem: object | None = None,
     ) -> Table:
         """A handle on the table at ``location``: a path, a URL or a ``Storage``.
 
@@ -93,8 +94,12 @@ class Table(Doors):
             then lose acknowledged versions or damage the table; a killed process may not.
         storage_options
             For buckets (``s3://``, ``gs://``, ``az://``) and other URLs: as fsspec's file systems take them.
+        filesystem
+            An fsspec file system that ``location`` is a path in.
         """
-        found = open_storage(location, durable=durable, storage_options=storage_options)
+        found = open_storage(
+            location, durable=durable, storage_options=storage_options, filesystem=filesystem
+        )
         return cls(found, branch=branch)
 
     @classmethod
@@ -111,6 +116,7 @@ class Table(Doors):
         properties: Mapping[str, str] | None = None,
         durable: bool = True,
         storage_options: Mapping[str, object] | None = None,
+        filesystem: object | None = None,
     ) -> Table:
         """Create an empty table: version 0.
 
@@ -138,7 +144,7 @@ class Table(Doors):
         ExistsError
             There is a table already.
         """
-        table = cls.open(location, durable=durable, storage_options=storage_options)
+        table = cls.open(location, durable=durable, storage_options=storage_options, filesystem=filesystem)
         chosen = {**({} if format == "parquet" else {"format": format}), **(properties or {})}
         if key is not None and format == "parquet":
             chosen.setdefault("parquet.row_group_rows", "32768")  # get() reads one of them
@@ -149,9 +155,16 @@ class Table(Doors):
         return table
 
     @classmethod
-    def exists(cls, location: Location, *, storage_options: Mapping[str, object] | None = None) -> bool:
-        """Whether there is a table (intact or not) at ``location``."""
-        return open_storage(location, storage_options=storage_options).load(POINTER) is not None
+    def exists(
+        cls,
+        location: Location,
+        *,
+        storage_options: Mapping[str, object] | None = None,
+        filesystem: object | None = None,
+    ) -> bool:
+        """Whether there is a table (intact or not) at ``location``; see :meth:`open`."""
+        storage = open_storage(location, storage_options=storage_options, filesystem=filesystem)
+        return storage.load(POINTER) is not None
 
     @property
     def _writer(self) -> Writer:
@@ -913,7 +926,8 @@ class Table(Doors):
         Raises
         ------
         ExistsError
-            There is a table at the destination.
+            There is another table at the destination, or another state of this one; the very copy that was
+            asked for is no error.
         DamagedError
             Naming a file of this table that is missing or altered.
         LockTimeoutError

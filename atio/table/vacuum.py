@@ -39,11 +39,9 @@ def vacuum(committer: Committer, older_than: timedelta, *, dry_run: bool) -> Vac
     # The listing comes first: what is written after it is not in it, and whether its writer has
     # committed or still runs is asked afterwards.
     consistently(objects, lambda state: refuse_unknown_writes(state.pointer))
-    found = [
-        e for folder in ("data", "metadata", "manifests", "schemas") for e in objects.storage.list(folder)
-    ] + [e for e in objects.storage.list("") if "/" not in e.path]
+    found = [e for e in objects.storage.list() if _OURS.fullmatch(e.path)]
     state, kept = consistently(objects, lambda state: (state, needed(objects, state)))
-    suspects = [e for e in found if e.path not in kept and e.modified <= oldest and _OURS.fullmatch(e.path)]
+    suspects = [e for e in found if e.path not in kept and e.modified <= oldest]
     running = tuple(objects.storage.live_leases())
     suspects = [e for e in suspects if not _of_live_writer(e, running)]
     for _ in objects.storage.received():

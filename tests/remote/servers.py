@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from atio.storage.backoff import Backoff
 from atio.storage.remote.azure import AzureBucket
 from atio.storage.remote.bucket import Bucket
-from atio.storage.remote.client import Backoff
 from atio.storage.remote.gcs import GCSBucket
 from atio.storage.remote.microsoft import DEVELOPMENT
 from atio.storage.remote.objects import ObjectStorage

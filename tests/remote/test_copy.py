@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from atio import Table
-from atio.errors import AtioError, ExistsError, StorageError, UnsupportedError
+from atio.errors import AtioError, StorageError, UnsupportedError
 from atio.storage import LocalStorage, MemoryStorage, Storage
 from atio.storage.remote.generic import FsspecStorage
 from atio.table import copy
@@ -55,8 +55,8 @@ def test_into_a_bucket_and_out_of_it(
     assert made.url == there
     assert_copied(source, server.storage(folder))
     assert made.verify().ok
-    with pytest.raises(ExistsError, match="there is a table already"):
-        Table(source).copy_to(there, storage_options=server.storage_options)
+    Table(source).copy_to(there, storage_options=server.storage_options)
+    assert_copied(source, server.storage(folder))
     again = made.copy_to(server.url(folder + "-2"), storage_options=server.storage_options)
     again.copy_to(tmp_path / "back")
     assert_copied(source, LocalStorage(tmp_path / "back"))

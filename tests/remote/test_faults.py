@@ -14,7 +14,7 @@ import pytest
 from atio import Table
 from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, ConflictError, OutcomeUnknownError, ResponseLostError, StorageError
-from atio.storage.remote.client import Backoff
+from atio.storage.backoff import Backoff
 from tests.remote.proxy import Fault, Message, Proxy
 from tests.remote.servers import QUICK, Server
 

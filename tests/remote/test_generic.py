@@ -99,6 +99,42 @@ def test_a_table(fs: Any, folder: str) -> None:
         reader.append(pa.table({"a": [5]}))
 
 
+def test_a_file_system_object(fs: Any, s3: Server, folder: str) -> None:
+    """As the user has it: for the one who says that there is no other, or for the swap of a native client."""
+    options = {"single_writer": True}
+    Table.create(f"{folder}/one", filesystem=fs, storage_options=options).append({"a": [1]})
+    assert Table.exists(f"{folder}/one", filesystem=fs)
+    assert not Table.exists(f"{folder}/two", filesystem=fs)
+    reader = Table.open(f"{folder}/one", filesystem=fs)
+    assert reader.to_arrow()["a"].to_pylist() == [1]
+    with pytest.raises(UnsupportedError, match="single_writer"):
+        reader.append({"a": [2]})
+    lent = Lent(**s3.storage_options)
+    path = f"{BUCKET}/{folder}"
+    Table.open(path, filesystem=lent).append({"a": [1]})
+    Table.open(path, filesystem=lent).append({"a": [2]})
+    assert Table.open(s3.url(folder), storage_options=s3.storage_options).to_arrow().num_rows == 2
+    with pytest.raises(InputError, match="no path in a file system"):
+        Table.open(s3.storage(folder), filesystem=lent)
+
+
+def test_an_unknown_backend(folder: str) -> None:
+    """A file system that nobody here has heard of: readable, and for one declared writer."""
+    from fsspec.implementations.dirfs import DirFileSystem
+
+    memory = fsspec.filesystem("memory")
+    memory.makedirs(f"/{folder}", exist_ok=True)
+    own = type("OwnFileSystem", (DirFileSystem,), {"protocol": "own"})(f"/{folder}", memory)
+    writer = Table.open("t", filesystem=own, storage_options={"single_writer": True})
+    for number in range(3):
+        writer.append({"a": [number]})
+    reader = Table.open("t", filesystem=own)
+    assert reader.to_arrow()["a"].to_pylist() == [0, 1, 2]
+    assert reader.url.startswith("own://")
+    with pytest.raises(UnsupportedError, match=r"own://t can only be read[^→]*→ use s3://"):
+        reader.append({"a": [3]})
+
+
 def test_two_who_both_said_so(fs: Any, folder: str) -> None:
     """They are no longer safe, but one that comes later, not at the same time, is still told."""
     options = {"single_writer": True}

@@ -16,10 +16,12 @@ from typing import Any, Self
 
 import pytest
 
+import atio
+from atio import Table
 from atio.errors import AccessError, AtioError, InputError, ResponseLostError, StorageError
 from atio.storage import open_storage
+from atio.storage.backoff import Backoff
 from atio.storage.remote import upload as upload_module
-from atio.storage.remote.client import Backoff
 from atio.storage.remote.connections import Connections
 from atio.storage.remote.messages import Endpoint, Line, Request
 from atio.storage.remote.objects import ObjectStorage
@@ -83,6 +85,12 @@ def storage_at(port: int, kind: str, backoff: Backoff = ONCE) -> ObjectStorage:
     return Server(kind[:2], f"http://127.0.0.1:{port}{path}", SECRETS[kind]).storage("folder", backoff)
 
 
+def replace(storage: ObjectStorage) -> None:
+    sink = storage.replacement("x.csv")
+    sink.write(bytes(3 << 16))
+    sink.close()
+
+
 def upload(storage: ObjectStorage) -> None:
     sink = storage.sink("data/a")
     sink.write(bytes(3 << 16))
@@ -103,6 +111,9 @@ CALLS: dict[str, Callable[[ObjectStorage], object]] = {
     "delete": lambda storage: storage.delete(["data/a"]),
     "list": lambda storage: list(storage.list()),
     "upload": upload,
+    "replace": replace,
+    "pieces": lambda storage: list(storage.pieces("data/a")),
+    "range": lambda storage: storage.read_into("data/a", 0, memoryview(bytearray(1))),
 }
 
 
@@ -206,6 +217,35 @@ def test_a_folder_is_not_left(started: Callable[[str], Server]) -> None:
     for folder in ("..", "a/../..", "a//b", "./a"):
         with pytest.raises(InputError):
             started("s3").storage(folder)
+
+
+def test_nothing_secret_is_written(
+    s3: Server, folder: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither into the table and files, nor into what is kept on the disk, shown or logged."""
+    caplog.set_level(logging.DEBUG)
+    secrets = ("KEYwords", "SECRETwords", "SESSIONwords")
+    options = {
+        **s3.storage_options,
+        **dict(zip(("key", "secret", "token"), secrets, strict=True)),
+        "metadata_cache": str(tmp_path),
+    }
+    for _ in range(2):
+        table = Table.open(s3.url(folder), storage_options=options)
+        table.append({"x": [1]})
+        table.tag(f"v{table.snapshot().version}", message="a word")
+    atio.write(
+        {"x": [1]}, f"{s3.url(folder)}/x.csv", storage_options=options, success_flag=True, verbose=True
+    )
+    storage = s3.storage(folder)
+    found = [storage.read(entry.path) for entry in storage.list()]
+    found += [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(found) > 5
+    found += [
+        repr(one).encode() for one in (table, table.snapshot(), table._objects.storage, table.history())
+    ]
+    found += [record.getMessage().encode() for record in caplog.records]
+    assert not [word for word in secrets for text in found if word.encode() in text]
 
 
 # -- TLS ---------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from typing import ClassVar
 from urllib.parse import quote, unquote
 
 from atio.errors import AtioError, InputError
+from atio.storage.backoff import Backoff
 from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
 from atio.storage.parallel import each
 from atio.storage.remote import xml
 from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
-from atio.storage.remote.client import Backoff, Client, Signer, settled, told
+from atio.storage.remote.client import Client, Signer, settled, told
 from atio.storage.remote.connections import connections
 from atio.storage.remote.failures import harmless, refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-import msgspec
-
 from atio.errors import StorageError
+from atio.storage.backoff import Backoff
 from atio.storage.remote.connections import Connections
 from atio.storage.remote.failures import UnsettledError
 from atio.storage.remote.messages import LostError, Request, Response, UnreachableError
@@ -18,26 +15,6 @@ from atio.storage.remote.messages import LostError, Request, Response, Unreachab
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_WISH = 30.0
 """Seconds: a server that asks for a longer pause gets this one."""
-
-
-class Backoff(msgspec.Struct, frozen=True):
-    """How often, and after which pauses, a request is repeated.
-
-    Pauses are drawn from 0 … ``pause`` · 2ⁿ seconds, at most ``longest``: whoever was turned away together
-    does not come back together.
-    """
-
-    attempts: int = 8
-    pause: float = 0.1
-    longest: float = 5.0
-    sleep: Callable[[float], object] = time.sleep
-    uniform: Callable[[float, float], float] = random.uniform
-
-    def tries(self) -> Iterator[int]:
-        for attempt in range(self.attempts):
-            if attempt:
-                self.sleep(self.uniform(0, min(self.longest, self.pause * 2**attempt)))
-            yield attempt
 
 
 class Signer(Protocol):

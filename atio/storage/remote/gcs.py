@@ -13,12 +13,13 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from atio.errors import AtioError, InputError, StorageError
+from atio.storage.backoff import Backoff
 from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
 from atio.storage.parallel import each
 from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
-from atio.storage.remote.client import Backoff, Client, Signer, settled, told
+from atio.storage.remote.client import Client, Signer, settled, told
 from atio.storage.remote.connections import connections
 from atio.storage.remote.failures import UnsettledError, harmless, refusal
 from atio.storage.remote.google import find_signer

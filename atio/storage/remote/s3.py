@@ -11,12 +11,13 @@ from typing import ClassVar
 from urllib.parse import quote, unquote_plus
 
 from atio.errors import AtioError, InputError, StorageError
+from atio.storage.backoff import Backoff
 from atio.storage.base import Buffer, Entry
 from atio.storage.remote import xml
 from atio.storage.remote.answers import AnsweringBucket, span
 from atio.storage.remote.aws import Anonymous, Keys, SignatureV4, find_keys
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
-from atio.storage.remote.client import Backoff, Client, settled, told
+from atio.storage.remote.client import Client, settled, told
 from atio.storage.remote.connections import connections
 from atio.storage.remote.failures import harmless, refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response

@@ -533,3 +533,37 @@ def test_buckets_have_no_remnants(source: MemoryStorage) -> None:
         Table(source).copy_to(FaultyStorage(target, lock=False))
     assert caught.value.file == path
     assert all_bytes(target) == {path: b"other"}
+
+
+# -- repeated ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", [None, 3])
+def test_a_copy_that_is_there(source: MemoryStorage, version: int | None) -> None:
+    """Is made again by doing nothing, until there is something else on either side."""
+    target = MemoryStorage()
+    table = Table(source)
+    table.copy_to(target, version=version)
+    before = all_bytes(target)
+    made = table.copy_to(target, version=version)
+    assert all_bytes(target) == before
+    for other in (None, 2, 3):
+        if other != version:
+            with pytest.raises(ExistsError, match="there is a table already"):
+                table.copy_to(target, version=other)
+    made.append(made.to_arrow().slice(0, 0))
+    with pytest.raises(ExistsError, match="there is a table already"):
+        table.copy_to(target, version=version)
+    assert made.verify().ok
+
+
+def test_a_source_that_went_on(source: MemoryStorage) -> None:
+    """The older copy stays as it is."""
+    own, target = MemoryStorage(), MemoryStorage()
+    table = Table(source).copy_to(own)
+    table.copy_to(target)
+    before = all_bytes(target)
+    table.append(table.to_arrow().slice(0, 1))
+    with pytest.raises(ExistsError, match="there is a table already"):
+        table.copy_to(target)
+    assert all_bytes(target) == before
