@@ -34,7 +34,7 @@ from atio.schema.cast import cast
 from atio.table import properties
 from atio.table.alive import picked
 from atio.table.datafiles import discard
-from atio.table.finding import Ask, DeleteFound, Finder, Found, View
+from atio.table.finding import Ask, DeleteFound, Finder, Found, View, noting
 from atio.table.keyed import NewKeys, key_of, new_keys
 from atio.table.keys import Keys, check_key
 from atio.table.matching import Matching
@@ -154,7 +154,7 @@ class Changer:
             if not staged.rows:
                 return Changed(None)
             keys = Keys(pa.concat_tables(parts))
-            finder = Finder(keys.condition, keys.places)
+            finder = Finder(keys.condition, noting)
             change = DeleteFound(finder)
 
             def run() -> Changed:
@@ -162,7 +162,7 @@ class Changer:
                 same = set(on) == set(key_of(state))
                 changes = (change, *self.appended(objects, state, staged, keep=same))
                 made = self.commit("upsert", changes, objects)
-                updated = distinct(change.found)
+                updated = len(found_places(change.found, keys))
                 return Changed(made.version, inserted=staged.rows - updated, updated=updated)
 
             return self.attempts(run)
@@ -466,7 +466,7 @@ def keys_of(table: pa.Table, on: Sequence[str], bound: BoundSchema) -> pa.Table:
     return pa.table(plain, names=list(on))
 
 
-def distinct(found: Iterable[Found]) -> int:
-    """How many keys the rows that were found have."""
-    noted = [places for one in found for places in one.noted]
-    return len(pa.chunked_array(noted, pa.int64()).unique()) if noted else 0
+def found_places(found: Iterable[Found], keys: Keys) -> pa.Array:
+    """Which of the keys the rows that were found have, each once."""
+    parts = [rows for one in found for rows in one.noted]
+    return keys.places(pa.concat_tables(parts)).unique() if parts else pa.array([], pa.int64())

@@ -153,6 +153,11 @@ def _touched(objects: Objects, file: DataFile, mask: pa.BooleanArray) -> Touched
     return Touched(file, None, 0) if count == file.rows else Touched(file, vectors.encode(dead), count)
 
 
+def noting(rows: pa.Table) -> pa.Table:
+    """What to note of rows whose keys are wanted: their keys, to be looked up all at once."""
+    return rows
+
+
 class Finding:
     """A change that looks for rows in the state that it is applied to."""
 

@@ -16,7 +16,7 @@ from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.datafiles import decode_file, read_file
-from atio.table.finding import MOST_AGAIN, Finder, Finding, View, view_of
+from atio.table.finding import MOST_AGAIN, Finder, Finding, View, noting, view_of
 from atio.table.keys import Keys
 from atio.table.scan import Scan
 
@@ -30,7 +30,7 @@ class NewKeys(Finding):
     def __init__(self, keys: Keys | None, *, alone: bool = False) -> None:
         self._keys = keys
         self._alone = alone or keys is None
-        self._finder = None if keys is None else Finder(keys.condition, note=lambda rows: rows)
+        self._finder = None if keys is None else Finder(keys.condition, note=noting)
 
     def prepare(self, view: View) -> None:
         if self._finder is not None and not self._alone:

@@ -23,13 +23,13 @@ from atio.table.changing import (
     Changer,
     assignment,
     check_complete,
-    distinct,
     everything,
+    found_places,
     key_columns,
     keys_of,
     peeked,
 )
-from atio.table.finding import DeleteFound, Finder, Found, StillSo
+from atio.table.finding import DeleteFound, Finder, Found, StillSo, noting
 from atio.table.keyed import key_of
 from atio.table.keys import Keys, WithoutKey
 
@@ -84,7 +84,7 @@ class _Merge:
     def run(self) -> Changed:
         """One attempt: what is written was made of the rows that are there now, and only fits those."""
         changer, plan, keys = self._changer, self._plan, self._keys
-        finder = Finder(keys.condition, keys.places)
+        finder = Finder(keys.condition, noting)
         state, found = changer.look(finder)
         touches = plan.matched != "ignore"
         changes: list[Change] = [DeleteFound(finder, found) if touches else StillSo(finder, found)]
@@ -96,8 +96,8 @@ class _Merge:
             changes = [StillSo(finder, found), DeleteFound(others)]
         elif not touches:
             removed = 0
-        new = self._new(found)
-        known = distinct(found)
+        places = found_places(found, keys)
+        new, known = self._new(places), len(places)
         result = Changed(
             None,
             inserted=new.num_rows - (known if plan.matched == "update" else 0),
@@ -126,13 +126,11 @@ class _Merge:
         if new.num_rows:
             yield new
 
-    def _new(self, found: Sequence[Found]) -> pa.Table:
+    def _new(self, known: pa.Array) -> pa.Table:
         """Rows of the data that become rows of the table as they are."""
         import pyarrow.compute as pc
 
         plan = self._plan
-        noted = [places for one in found for places in one.noted]
-        known = pa.chunked_array(noted, pa.int64()).unique()
         places = self._keys.places(self._keys.rows)
         there = pc.is_in(places, value_set=known)
         wanted = pa.repeat(False, len(places))
