@@ -41,6 +41,7 @@ _ATTEMPTS = 8
 _LEAST_TARGET = 2**16
 _GROUP_BYTES = 32 * 2**20
 _GROUP_ROWS = 2**17
+_PIECES = 16
 
 Advance = Callable[[int], None]
 
@@ -296,10 +297,16 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         rows += table.num_rows
         size += table.nbytes
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield pa.concat_tables(held)
+            yield _joined(held)
             held, rows, size = [], 0, 0
     if held:
-        yield pa.concat_tables(held)
+        yield _joined(held)
+
+
+def _joined(held: list[pa.Table]) -> pa.Table:
+    """Of very many pieces one: encoders take each by itself."""
+    whole = pa.concat_tables(held)
+    return whole.combine_chunks() if len(held) > _PIECES else whole
 
 
 class _Packer:
