@@ -264,6 +264,13 @@ def hashed_as(kind: pa.DataType) -> str | None:
     return "binary" if _is_binary(kind) else None
 
 
+def recorded_as(kind: pa.DataType) -> str:
+    """Types of one word have the same partitions for the same values."""
+    plain = plain_type(kind)
+    unit = getattr(plain, "unit", "")
+    return f"{hashed_as(kind) or plain} {unit}"
+
+
 _DATED = "dates and timestamps"
 _RULES: dict[str, tuple[Callable[[pa.DataType], bool], Callable[[pa.Array, int], pa.Array], str]] = {
     "identity": (_is_known, _identity, "booleans, numbers, text, binary, dates and times"),

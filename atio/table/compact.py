@@ -28,7 +28,7 @@ from atio.schema.bound import BoundSchema
 from atio.table import layout as layouts
 from atio.table import properties
 from atio.table.datafiles import FileOptions, FileSetWriter, discard
-from atio.table.layout import Partition, layout_of
+from atio.table.layout import Partition, layout_of, recorded_since
 from atio.table.merge import TINY
 from atio.table.ordering import Keys, SortBy, ordering
 from atio.table.present import StillThere
@@ -141,6 +141,8 @@ class _Job:
         self._scan = Scan(self._objects, state.snapshot, state.schema, url)
         asked = ordering(layout.sort_by, layout.zorder_by, state.schema)
         self._table = layout_of(state.catalog, state.schema)
+        parts = [tuple((part.id,) for part in self._table.parts)]
+        self._since = recorded_since(self._objects, state.schema, state.snapshot.schemas[1:], parts)
         self._all = asked is not None  # what was asked for is made of all files
         self._order = asked or self._table.order
         chosen = state.catalog.properties
@@ -199,7 +201,7 @@ class _Job:
         groups: dict[Partition, list[DataFile]] = {}
         strange: list[DataFile] = []
         for file in files:
-            if not self._table.has(file.partition):
+            if not self._table.has(file.partition) or file.schema_id < self._since:
                 strange.append(file)
             elif self._all or self._is_short(file):
                 groups.setdefault(file.partition, []).append(file)
@@ -253,7 +255,8 @@ class _Job:
     def _rewrite(self, group: list[DataFile], writer: FileSetWriter, advance: Advance) -> None:
         packer = _Packer(writer, self._schema, self._options, max(group, key=lambda file: file.rows))
         # Rows of one partition stay in it; those of other layouts are parted anew.
-        alike = self._table.has(group[0].partition) or not self._table.parts
+        of_now = self._table.has(group[0].partition) and group[0].schema_id >= self._since
+        alike = of_now or not self._table.parts
         into = layouts.Layout(self._schema) if alike else self._table
         for table in _gathered(self._rows(group, into)):
             for partition, rows in into.cut(table):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+from atio.commit.state import load_schema
 from atio.errors import InputError, NewerFormatError, SchemaError, meant
+from atio.metadata.objects import Objects
 from atio.model.pointer import Catalog, PartitionField, SortField
-from atio.model.snapshot import PartitionValue
+from atio.model.snapshot import PartitionValue, SchemaRef
 from atio.schema.bound import BoundSchema
 
 if TYPE_CHECKING:  # brought in by tables that have a layout
@@ -154,6 +156,32 @@ def _starts(columns: list[pa.Array]) -> list[int]:
         codes = code
     ends = pc.run_end_encode(codes).run_ends.to_pylist()
     return [0, *ends[:-1]] if ends else []
+
+
+def recorded_since(
+    objects: Objects, schema: BoundSchema, older: Iterable[SchemaRef], partitions: Iterable[Partition]
+) -> int:
+    """The least schema id of files whose records of these partitions mean what they would mean now.
+
+    A column that was widened may have other buckets for the same values.
+    """
+    ids = {value[0] for partition in partitions for value in partition}
+    if not ids:
+        return 0
+    from atio.schema.transforms import recorded_as
+
+    now = {
+        f.id: recorded_as(k)
+        for f, k in zip(schema.spec.fields, schema.arrow.types, strict=True)
+        if f.id in ids
+    }
+    since = 0
+    for ref in older:
+        then = load_schema(objects, ref)
+        for field, kind in zip(then.spec.fields, then.arrow.types, strict=True):
+            if field.id in now and recorded_as(kind) != now[field.id]:
+                since = max(since, ref.id + 1)
+    return since
 
 
 # -- from and to the catalog -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.alive import living
 from atio.table.datafiles import FileOptions, FileSetWriter, decode_file, read_file
-from atio.table.layout import Partition, layout_of
+from atio.table.layout import Partition, layout_of, recorded_since
 
 FANOUT = 8
 TINY = 2**20
@@ -108,14 +108,24 @@ class _Run:
 
 def _runs(draft: Draft) -> list[_Run]:
     """What is to be merged: of the partitions that the newest rows are of."""
-    runs = {file.partition: _Run(file.partition) for file in draft.files if file.added == draft.version}
+    assert draft.schema is not None
+    fresh = [file for file in draft.files if file.added == draft.version]
+    since = recorded_since(
+        draft.objects, draft.schema, draft.older_schemas, {file.partition for file in fresh}
+    )
+    runs = {file.partition: _Run(file.partition) for file in fresh if _is_told(file, since)}
     plain = runs.get(())
     for looked, file in enumerate(draft.newest_files()):
         if plain is not None and file.partition:
             plain.ended = True  # Files without a partition are in row order: nothing is merged past another.
-        run = runs.get(file.partition)
+        run = runs.get(file.partition) if _is_told(file, since) else None
         if run is not None and not run.ended:
             run.add(file)
         if looked > _LOOKED_AT or all(run.ended for run in runs.values()):
             break
     return [run for run in runs.values() if run.whole()]
+
+
+def _is_told(file: DataFile, since: int) -> bool:
+    """Whether the partition that a file records is what it would be now."""
+    return not file.partition or file.schema_id >= since
