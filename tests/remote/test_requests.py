@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
 from atio import Table
+from atio.storage import MemoryStorage
 from atio.storage.remote import objects
 from atio.storage.remote.objects import ObjectStorage
-from tests.remote.proxy import Message, Proxy
+from tests.remote.proxy import Message, Proxy, Seen
 from tests.remote.servers import Server
 
 
@@ -119,3 +122,42 @@ def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest
         assert storage.read("data/a", offset, length) == content[offset:end]
         assert proxy.log.total == 1 + pieces
         assert proxy.log.depth == (2 if pieces else 1)
+
+
+def lists(seen: Seen) -> bool:
+    """Whether a request asks for names, in any of the stores' languages."""
+    path, _, query = seen.target.partition("?")
+    asks = "list-type" in query or "comp=list" in query.split("&") or path.endswith("/o")
+    return seen.method == "GET" and asks
+
+
+def test_time_travel(server: Server, storage: ObjectStorage, proxy: Proxy, folder: str) -> None:
+    """An old version takes no more requests in a row than the history has levels; nothing is listed."""
+    local = Table(MemoryStorage())
+    for number in range(400):
+        local.append({"x": [number]})
+    local.copy_to(server.storage(folder))
+    for version in (1, 17, 200, 399):
+        table = Table(storage)
+        proxy.log.clear()
+        assert table.snapshot(version).rows == version
+        assert proxy.log.depth <= 2 + math.ceil(math.log2(400))
+        assert not [seen.target for seen in proxy.log.seen if lists(seen)]
+
+
+def test_only_vacuum_lists(storage: ObjectStorage, proxy: Proxy) -> None:
+    """Whatever else is done with a table that is there; making one looks for the remains of another."""
+    table = Table.create(storage)
+    proxy.log.clear()
+    for number in range(4):
+        table.append({"x": [number]})
+    table.tag("v1", version=2)
+    table.overwrite({"x": [9]})
+    table.restore(3)
+    assert Table(storage).snapshot("v1").to_arrow().num_rows == 2
+    table.compact()
+    table.expire(keep_last=2)
+    assert table.verify().ok
+    assert not [seen.target for seen in proxy.log.seen if lists(seen)]
+    table.vacuum(timedelta(0))
+    assert len([seen.target for seen in proxy.log.seen if lists(seen)]) == 1
