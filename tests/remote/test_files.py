@@ -218,7 +218,8 @@ def test_one_fault_is_nothing(files: Files, fault: Fault) -> None:
     with Proxy(files.server.port) as proxy:
         near = Files(files.server.at(proxy.port), files.folder)
         proxy.plan = first(fault, writing)
-        atio.write({"x": [1]}, near.target("x.jsonl", read_timeout=0.3))
+        patience = 0.5 if fault.slow else 30.0
+        atio.write({"x": [1]}, near.target("x.jsonl", read_timeout=patience))
         assert files.read("x.jsonl", output_as="python") == [{"x": 1}]
         files.write({"x": [2]}, "x.jsonl")
         proxy.release()
@@ -235,7 +236,8 @@ def test_faults_that_stay(files: Files, fault: Fault) -> None:
         proxy.plan = lambda message: fault if writing(message) else Fault.NONE
         outcome: BaseException | None = None
         try:
-            atio.write({"x": [1]}, near.target("x.jsonl", read_timeout=0.1))
+            patience = 0.5 if fault.slow else 30.0
+            atio.write({"x": [1]}, near.target("x.jsonl", read_timeout=patience))
         except AtioError as error:
             outcome = error
         proxy.plan = lambda _: Fault.NONE
