@@ -11,8 +11,9 @@ from atio.errors import ConflictError, DamagedError, InputError, NotFoundError, 
 from atio.formats import get_format
 from atio.storage import open_storage
 from atio.table.expire import Expired
+from atio.table.face.handle import Location
 from atio.table.snapshot import Snapshot
-from atio.table.table import Location, Table
+from atio.table.table import Table
 
 MARKER = "_SUCCESS"
 
