@@ -18,6 +18,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
         "schema": reading.schema,
         "files": reading.files,
         "diff": reading.diff,
+        "changes": reading.changes,
     },
     "Versions": {
         "tag": versions.tag,

@@ -1,8 +1,9 @@
-"""Commands that only look: ``show``, ``log``, ``head``, ``schema``, ``files``, ``diff``."""
+"""Commands that only look."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -161,6 +162,30 @@ def files(table: TablePath, *, version: Version = None, as_of: AsOf = None, json
     if screen.terminal:
         total = sum(f.size for f in data)
         screen.line(f"{plural(len(data), 'file')}, {snapshot.rows:,} rows, {size(total)}", style="dim")
+
+
+def changes(
+    table: TablePath,
+    since: Annotated[str, typer.Argument(metavar="SINCE", help="A version's number, or a tag.")],
+    until: Annotated[
+        str | None, typer.Argument(metavar="[UNTIL]", help="Likewise; the newest by default.")
+    ] = None,
+    *,
+    rows: Annotated[int, typer.Option("--rows", "-n", min=0, help="How many of them.")] = 100,
+    columns: Columns = None,
+    json: AsJson = False,
+) -> None:
+    """Rows that were inserted, deleted and updated after a version, the first ones first."""
+    from atio.frames.rows import records
+
+    found = open_table(table)
+    last = None if until is None else number_or_tag(until)
+    feed = found.changes(number_or_tag(since), last, columns=names(columns))
+    read = list(islice((record for batch in feed for record in records(batch)), rows))
+    if json:
+        print_json({"table": found.url, "columns": documents.columns(feed.schema), "rows": read})
+        return
+    _print_rows(Screen(), feed.schema, read)
 
 
 def diff(

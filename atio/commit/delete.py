@@ -56,6 +56,7 @@ class DeleteRows(msgspec.Struct, frozen=True):
                 removed=(*draft.changes.removed, *gone),
                 deleted=draft.changes.deleted + sum(one.rows for one in partly),
             ),
+            touched=draft.touched | {one.file.path for one in partly},
             features=_announced(draft.features) if made else draft.features,
         )
 

@@ -267,6 +267,8 @@ class Draft(msgspec.Struct, frozen=True):
     forward: Branch | None = None
     """The branch whose versions the table's own line takes over."""
     features: Features = NO_FEATURES
+    touched: frozenset[str] = frozenset()
+    """Paths of files of which rows were deleted."""
     keyed: bool = False
     """It was made sure that rows to be added have keys that no other row has."""
 

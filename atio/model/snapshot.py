@@ -123,6 +123,8 @@ class Changes(Model, frozen=True, omit_defaults=True, kw_only=True):
         Rows that are gone of files that stay.
     merged
         Files this version added and merged away at once: they hold the rows it added.
+    touched
+        Files of the parent that this version deleted rows of, and merged away at once.
     restored
         The version whose content this one has again.
     """
@@ -131,6 +133,7 @@ class Changes(Model, frozen=True, omit_defaults=True, kw_only=True):
     replaced: bool = False
     deleted: Count = 0
     merged: tuple[DataFile, ...] = ()
+    touched: tuple[DataFile, ...] = ()
     restored: Count | None = None
 
 

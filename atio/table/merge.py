@@ -50,11 +50,14 @@ class MergeTiny(msgspec.Struct, frozen=True):
         (made,) = writer.files
         made = made.replace(added=draft.version, level=files[0].level + 1)
         fresh = tuple(file for file in files if file.added == draft.version)
+        touched = tuple(file for file in files if file.path in draft.touched and file not in fresh)
         thinned = draft.without(frozenset(file.path for file in files))
         return msgspec.structs.replace(
             thinned,
             files=(*thinned.files, made),
-            changes=thinned.changes.replace(merged=(*thinned.changes.merged, *fresh)),
+            changes=thinned.changes.replace(
+                merged=(*thinned.changes.merged, *fresh), touched=(*thinned.changes.touched, *touched)
+            ),
             summary=thinned.summary.replace(
                 bytes=thinned.summary.bytes + made.size - sum(f.size for f in files),
                 files=thinned.summary.files + 1 - len(files),

@@ -39,6 +39,7 @@ class Reach:
         self._add_files(snapshot.files)
         # The rows that a version added stay readable as such, even if it merged them at once.
         self._add_files(snapshot.changes.merged)
+        self._add_files(snapshot.changes.touched)
 
     def _add_files(self, files: Iterable[DataFile]) -> None:
         for file in files:

@@ -133,7 +133,8 @@ class Check:
             whole = False
         for ref in snapshot.schemas:
             whole &= self._try(ref, partial(load_schema, self._objects, ref), concerned)
-        files = list(snapshot.files) + ([] if rows_only else list(snapshot.changes.merged))
+        done = snapshot.changes
+        files = [*snapshot.files, *(() if rows_only else (*done.merged, *done.touched))]
         for manifest in snapshot.manifests:
             if self._try(manifest, partial(manifests.read, self._objects, manifest), concerned):
                 files.extend(manifests.live(self._objects, manifest))

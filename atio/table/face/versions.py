@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,38 @@ class Versions(Handle):
         """Make an older version's rows and columns the newest version. Nothing is copied."""
         with self._located():
             return self._snapshot(self._writer.restore(version, message))
+
+    def changes(
+        self, since: int | str, until: int | str | None = None, *, columns: Sequence[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """The rows that versions inserted, deleted and updated, one version after the other, streamed.
+
+        Parameters
+        ----------
+        since
+            A version or tag: what came after it. 0 for all there is.
+        until
+            The last version; by default the newest.
+        columns
+            Names, in that version; all by default. Older rows have the columns as that version has them.
+
+        Returns
+        -------
+        pyarrow.RecordBatchReader
+            The columns, and three more: ``_change_type`` (``insert``, ``delete``, ``update_preimage``,
+            ``update_postimage``), ``_commit_version`` and ``_commit_timestamp``. Deleted rows of a version
+            come before its inserted ones. Which rows an upsert or merge updated is told where the table has
+            a key; elsewhere they are deleted and inserted. Compactions change no rows.
+
+        Raises
+        ------
+        VersionNotFoundError
+            A version of the span, or one whose rows were deleted in it, was expired.
+        """
+        from atio.table.feed import changes
+
+        with self._located():
+            return changes(self._objects, self.url, since, until, columns)
 
     def diff(self, old: int | str, new: int | str | None = None) -> Diff:
         """What changed between two versions (``new``: the newest by default)."""

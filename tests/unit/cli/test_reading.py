@@ -160,3 +160,11 @@ def test_columns_that_do_not_fit_a_terminal(
     out = atio("head", tmp_path / "w").out
     assert "7 more columns: column2" in out
     assert "…" in out
+
+
+def test_changes(atio: Atio, path: Path) -> None:
+    found = atio("changes", path, 1, 2, "--json").document["rows"]
+    assert [(row["_change_type"], row["id"]) for row in found] == [("insert", 3), ("insert", 4)]
+    lines = atio("changes", path, "v1.0", "-c", "id", "-n", 3).lines
+    assert [line.split()[:2] for line in lines[1:]] == [["3", "insert"], ["4", "insert"], ["1", "delete"]]
+    atio("changes", path, 9, code=2)
