@@ -35,6 +35,7 @@ BY_KIND = {
     "schema": USAGE,
     "unsupported": USAGE,
     "exists": USAGE,
+    "constraint": USAGE,
     "dependency": USAGE,
     "not-found": ABSENT,
     "version-not-found": ABSENT,

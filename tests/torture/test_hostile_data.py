@@ -21,6 +21,7 @@ from tests.torture.test_hostile import UNSEEN, WRONG
 
 READS: dict[str, Callable[[Table], Any]] = {
     "everything": lambda t: t.to_arrow(),
+    "numbers": lambda t: t.to_arrow(["i"]),
     "a column": lambda t: t.to_arrow(["text"]),
     "nested": lambda t: t.to_arrow(["words"]),
     "two columns": lambda t: t.to_arrow(["x", "gaps"]),
@@ -92,7 +93,7 @@ LARGE = "parquet 120000"
 """Above the size up to which a file is read whole."""
 
 
-READ_BY = {"i": "some rows", "x": "two columns", "text": "a column", "gaps": "two columns", "words": "nested"}
+READ_BY = {"i": "numbers", "x": "two columns", "text": "a column", "gaps": "two columns", "words": "nested"}
 
 
 def headers(victim: Victim) -> Iterator[tuple[int, str]]:

@@ -357,6 +357,8 @@ def _size(path: Path) -> str:
 def test_copy_refuses(atio: Atio, path: Path, tmp_path: Path) -> None:
     """Tables at the destination, versions that are not there, damage; each with its exit code."""
     atio("copy", path, tmp_path / "new")
+    atio("copy", path, tmp_path / "new")  # the very copy that was asked for
+    Table.open(tmp_path / "new").tag("other")
     assert "there is a table already" in atio("copy", path, tmp_path / "new", code=2).err
     atio("copy", path, tmp_path / "u", "--version", 9, code=3)
     file = next((path / "data").iterdir())
