@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -234,10 +235,56 @@ def ftp_server(root: Path) -> Iterator[str]:
         server.close_all()
 
 
-@pytest.mark.filterwarnings("ignore")  # pyftpdlib warns of itself
-def test_ftp(tmp_path: Path) -> None:
+@contextmanager
+def sftp_server(root: Path) -> Iterator[str]:
+    asyncssh = pytest.importorskip("asyncssh")
+    pytest.importorskip("paramiko")
+
+    connections: list[Any] = []
+
+    class Guarded(asyncssh.SSHServer):  # type: ignore[misc, name-defined]
+        def connection_made(self, conn: Any) -> None:
+            connections.append(conn)
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("user", "passwords")
+
+        def password_auth_supported(self) -> bool:
+            return True
+
+    async def listening() -> Any:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Guarded,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(root)),
+        )  # fmt: skip
+
+    async def hang_up() -> None:
+        server.close()
+        for connection in connections:
+            connection.abort()
+            await connection.wait_closed()
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        server = asyncio.run_coroutine_threadsafe(listening(), loop).result(60)
+        try:
+            yield f"sftp://user:passwords@127.0.0.1:{server.get_port()}/table"
+        finally:
+            asyncio.run_coroutine_threadsafe(hang_up(), loop).result(60)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.mark.filterwarnings("ignore")  # the servers warn of themselves
+@pytest.mark.parametrize("serving", [ftp_server, sftp_server], ids=["ftp", "sftp"])
+def test_servers_of_files(tmp_path: Path, serving: Callable[[Path], AbstractContextManager[str]]) -> None:
     """A table on a real server; the password in the URL is shown nowhere."""
-    with ftp_server(tmp_path) as url:
+    with serving(tmp_path) as url:
         writer = Table(open_storage(url, storage_options={"single_writer": True}))
         for number in range(3):
             writer.append(pa.table({"a": [number]}))
