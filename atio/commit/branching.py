@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from atio.commit.changes import AddFiles, require_columns, require_version
-from atio.commit.state import Draft, load_schema
-from atio.errors import ConflictError, ExistsError, NotFoundError
+from atio.commit.state import Draft, branch_of, load_schema
+from atio.errors import ConflictError, ExistsError
 from atio.metadata import history
 from atio.model.pointer import Branch, Version
 from atio.model.snapshot import Snapshot
@@ -47,7 +47,7 @@ class DropBranch(msgspec.Struct, frozen=True):
     name: str
 
     def apply(self, draft: Draft) -> Draft:
-        _branch(draft, self.name)
+        branch_of(draft.catalog, self.name)
         return msgspec.structs.replace(draft, catalog=draft.catalog.with_branch(self.name, None))
 
 
@@ -57,7 +57,7 @@ class ForwardTo(msgspec.Struct, frozen=True):
     name: str
 
     def apply(self, draft: Draft) -> Draft:
-        branch = _branch(draft, self.name)
+        branch = branch_of(draft.catalog, self.name)
         if draft.base is None or draft.base.version != branch.start:
             raise ConflictError("another commit came before the branch was merged")
         found = draft.objects.get(branch.snapshot.ref, Snapshot)
@@ -83,16 +83,9 @@ class AddFromBranch(msgspec.Struct, frozen=True):
     added: AddFiles
 
     def apply(self, draft: Draft) -> Draft:
-        branch = _branch(draft, self.name)
+        branch = branch_of(draft.catalog, self.name)
         if branch.snapshot != self.newest:
             raise ConflictError("another commit on the branch came before it was merged")
         draft = self.added.apply(draft)
         after = branch.replace(merged=self.newest.version)
         return msgspec.structs.replace(draft, catalog=draft.catalog.with_branch(self.name, after))
-
-
-def _branch(draft: Draft, name: str) -> Branch:
-    branch = draft.catalog.branch(name)
-    if branch is None:
-        raise NotFoundError(f"there is no branch {name!r}", hint=draft.catalog.described_branches())
-    return branch

@@ -166,9 +166,7 @@ def _state(objects: Objects, value: Value) -> State:
 
 def on_branch(stored: Pointer, catalog: Catalog, name: str) -> Pointer:
     """What the pointer would be if the branch were the table."""
-    branch = catalog.branch(name)
-    if branch is None:
-        raise NotFoundError(f"there is no branch {name!r}", hint=catalog.described_branches())
+    branch = branch_of(catalog, name)
     return stored.replace(
         snapshot=branch.snapshot,
         schema=branch.schema,
@@ -176,6 +174,13 @@ def on_branch(stored: Pointer, catalog: Catalog, name: str) -> Pointer:
         tokens=branch.tokens,
         first_version=branch.start,
     )
+
+
+def branch_of(catalog: Catalog, name: str) -> Branch:
+    branch = catalog.branch(name)
+    if branch is None:
+        raise NotFoundError(f"there is no branch {name!r}", hint=catalog.described_branches())
+    return branch
 
 
 def features_with(catalog: Catalog, features: Features) -> Features:

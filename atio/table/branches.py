@@ -9,7 +9,7 @@ from atio.commit.branching import AddFromBranch, CreateBranch, DropBranch, Forwa
 from atio.commit.build import Request
 from atio.commit.changes import AddFiles, Change
 from atio.commit.loop import Committer
-from atio.commit.state import State, consistently, file_schema, load_schema, on_branch, refuse_unknown_writes
+from atio.commit.state import State, branch_of, consistently, file_schema, load_schema, refuse_unknown_writes
 from atio.errors import ConflictError, ContendedError, InputError
 from atio.metadata.objects import Objects
 from atio.model.pointer import Branch
@@ -76,14 +76,12 @@ def _request(
 ) -> tuple[Request | None, Snapshot]:
     """What merges the branch, if there is anything to merge, and the newest version as it is."""
     refuse_unknown_writes(state.pointer)
-    view = on_branch(state.pointer, state.catalog, name)
-    branch = state.catalog.branch(name)
-    assert branch is not None
+    branch = branch_of(state.catalog, name)
     if branch.snapshot.version == branch.merged:
         return None, state.snapshot
     if state.version == branch.start:
         return Request("merge", (ForwardTo(name), Obey(None)), message=message), state.snapshot
-    newest = objects.get(view.snapshot.ref, Snapshot)
+    newest = objects.get(branch.snapshot.ref, Snapshot)
     schema = load_schema(objects, newest.schema_ref)
     files = [file for one in _unmerged(objects, name, branch) for file in _appended(objects, name, one)]
     for file in files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -170,14 +170,18 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield from named.to_batches(max_chunksize=rows)
 
     def _pieces(self, rows: int) -> Iterator[pa.Table]:
-        left = self.limit
         with self.located():
-            for found in self._streamed(rows):
-                part = found if left is None else _head(found, left)
-                left = None if left is None else left - part.num_rows
-                yield part
-                if left == 0:
-                    return
+            yield from self._limited(self._streamed(rows))
+
+    def _limited(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The tables up to the limit; what comes after it is not asked for."""
+        left = self.limit
+        for found in tables:
+            part = found if left is None else _head(found, left)
+            left = None if left is None else left - part.num_rows
+            yield part
+            if left == 0:
+                return
 
     def _streamed(self, rows: int) -> Iterator[pa.Table]:
         """All rows in order: small files are read ahead where that takes time."""
@@ -204,20 +208,17 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
         assert self.condition is not None
         matching = Matching(self.objects, self.bound, self._names(), self.condition)
-        left = self.limit
-        if left == 0:
+        if self.limit == 0:
             return
-        if left is None and not by_group:
+        if self.limit is None and not by_group:
             yield from self._in_parallel(matching)
-            return
+        else:
+            yield from self._limited(self._in_order(matching))
+
+    def _in_order(self, matching: Matching) -> Iterator[pa.Table]:
         for file in self.files():
             with self.located():
-                for found in matching.pieces(file, self.source(file), whole=False, threads=True):
-                    part = found if left is None else _head(found, left)
-                    left = None if left is None else left - part.num_rows
-                    yield part
-                    if left == 0:
-                        return
+                yield from matching.pieces(file, self.source(file), whole=False, threads=True)
 
     def _in_parallel(self, matching: Matching) -> Iterator[pa.Table]:
         files = list(self.files())
