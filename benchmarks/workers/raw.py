@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from benchmarks.workers.base import Subject, lap, serve
 
 
-def settings() -> tuple[dict[str, Any], int]:
+def settings(rows: pa.Table) -> tuple[dict[str, Any], int]:
     """What atio gives pyarrow's writer, and its rows a row group: a bulk write differs only by the table."""
-    from atio.formats.parquet import _settings
+    from atio.formats.parquet.plan import ParquetPlan
+    from atio.formats.parquet.write import encodings, settings
 
-    found = _settings(frozenset())
-    return found.properties | {"write_page_index": True}, found.row_group_rows
+    found = settings(frozenset())
+    return found.properties | encodings([rows], ParquetPlan(rows.schema)), found.row_group_rows
 
 
 class Raw(Subject):
@@ -37,9 +38,9 @@ class Raw(Subject):
         return ds.dataset(files[:version]).to_table()
 
     def stream(self, root: Path, reader: pa.RecordBatchReader) -> None:
-        properties, group_rows = settings()
+        held = [reader.read_next_batch()]
+        properties, group_rows = settings(pa.Table.from_batches(held))
         root.mkdir()
-        held: list[pa.RecordBatch] = []
         with pq.ParquetWriter(root / "0.parquet", reader.schema, **properties) as writer:
             for batch in reader:
                 held.append(batch)
@@ -54,7 +55,7 @@ class Raw(Subject):
     def do_write(self, root: str, source: str) -> float:
         """One file, one fsync, with the settings atio writes with."""
         table = pq.read_table(source)
-        properties, group_rows = settings()
+        properties, group_rows = settings(table)
         Path(root).mkdir()
         os.sync()
 

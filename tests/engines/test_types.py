@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from atio import Table
 from atio.errors import AtioError, UnsupportedError
 from atio.formats.cases import TYPE_CASES
-from atio.formats.parquet import _ParquetPlan
+from atio.formats.parquet.plan import ParquetPlan
 from atio.table.doors.duckdb import Files, source
 from atio.table.doors.duckdb import _taken as taken_by_duckdb
 from atio.table.doors.native import _as_it_is, native
@@ -135,7 +135,7 @@ def test_what_an_engine_takes_from_files_parquet_stores_as_it_is() -> None:
     for taken in (taken_by_polars, taken_by_duckdb):
         for name, array in TYPE_CASES.items():
             if taken(array.type) and not pa.types.is_nested(array.type):
-                plan = _ParquetPlan(pa.schema([("v", array.type)]))
+                plan = ParquetPlan(pa.schema([("v", array.type)]))
                 assert not plan.changed and not plan.encoded and not plan.dictionaries, name
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from atio.errors import DamagedError, InputError
 from atio.formats import get_format
-from atio.formats import parquet as module
 from atio.formats.compare import difference
 from atio.formats.conformance import Memory, encode
+from atio.formats.parquet import write as module
 
 PARQUET = get_format("parquet")
 

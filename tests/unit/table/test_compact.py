@@ -102,7 +102,7 @@ def test_files_are_about_as_large_as_was_asked_for() -> None:
     table = empty_table()
     rows = 4_000
     for i in range(40):
-        table.append(pa.table({"x": [(i * rows + j) * 2654435761 % 2**40 for j in range(rows)]}))
+        table.append(pa.table({"x": [(i * rows + j) ** 3 * 2654435761 % 2**40 for j in range(rows)]}))
     before = values(table)
     target = 2**17
     done = table.compact(target_size=target)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from atio import Table
 from atio.errors import DamagedError, InputError
-from atio.formats.parquet import _Parts
+from atio.formats.parquet.read import FileParts
 from atio.predicate import bind, col
 from atio.storage import MemoryStorage
 from atio.table import datafiles
@@ -183,9 +183,9 @@ def test_files_and_row_groups_that_cannot_match_are_not_read(
 ) -> None:
     read: list[tuple[str, list[int]]] = []
     opened: list[str] = []
-    parts_read, verified = _Parts.read, datafiles._verified
+    parts_read, verified = FileParts.read, datafiles._verified
 
-    def reading(self: _Parts, columns: Any, groups: Any, *, threads: bool) -> pa.Table:
+    def reading(self: FileParts, columns: Any, groups: Any, *, threads: bool) -> pa.Table:
         read.append((",".join(columns), list(groups)))
         return parts_read(self, columns, groups, threads=threads)
 
@@ -193,7 +193,7 @@ def test_files_and_row_groups_that_cannot_match_are_not_read(
         opened.append(file.path)
         return verified(storage, file, **options)
 
-    monkeypatch.setattr(_Parts, "read", reading)
+    monkeypatch.setattr(FileParts, "read", reading)
     monkeypatch.setattr(datafiles, "_verified", opening)
     one_by_one, in_groups = tables[1], tables[3]
     assert one_by_one.to_arrow(where="id = 30").num_rows == 1

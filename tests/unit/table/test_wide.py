@@ -12,7 +12,7 @@ import pytest
 
 from atio import Table, col
 from atio.formats.base import Parts
-from atio.formats.parquet import _Parts
+from atio.formats.parquet.read import FileParts
 from atio.table import planning
 
 COLUMNS = 3_000
@@ -57,7 +57,7 @@ def test_planning_looks_at_the_columns_of_the_condition_only(
     wide: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    leaf_type, stats = planning._leaf_type, _Parts.stats
+    leaf_type, stats = planning._leaf_type, FileParts.stats
 
     def counted(schema: pa.Schema, path: Any) -> pa.DataType:
         asked.append(path)
@@ -68,23 +68,23 @@ def test_planning_looks_at_the_columns_of_the_condition_only(
         return stats(parts, path)  # type: ignore[arg-type]
 
     monkeypatch.setattr(planning, "_leaf_type", counted)
-    monkeypatch.setattr(_Parts, "stats", counted_stats)
+    monkeypatch.setattr(FileParts, "stats", counted_stats)
     assert wide.to_arrow(["c5"], where=(col("c7") < 1_000_000) & (col("n", "a") < 10)).num_rows < 11
     assert set(asked) == {("c7",), ("n", "a")}
     assert len(asked) < 40
 
 
 def test_a_condition_on_a_part_reads_its_column_alone(wide: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = _Parts.read
+    read = FileParts.read
     chosen: list[str] = []
 
-    def counted(parts: _Parts, columns: Any, *rest: Any, **how: Any) -> pa.Table:
+    def counted(parts: FileParts, columns: Any, *rest: Any, **how: Any) -> pa.Table:
         chosen.extend(columns)
         return read(parts, columns, *rest, **how)
 
-    monkeypatch.setattr(_Parts, "read", counted)
+    monkeypatch.setattr(FileParts, "read", counted)
     monkeypatch.setattr(
-        _Parts,
+        FileParts,
         "head",
         lambda parts, columns, group, rows: counted(parts, columns, [group], threads=True).slice(0, rows),
     )

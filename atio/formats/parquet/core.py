@@ -1,0 +1,147 @@
+"""pyarrow's two classes.
+
+The public ParquetFile and ParquetWriter import file systems and TLS (a fifth of a cold start), and
+index all the column names at every opening. Their core has had the same interface for years; where
+it has not, they serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from atio.errors import DamagedError
+from atio.formats.parquet.plan import ParquetPlan
+
+_DICTIONARY_ROWS = 2**13
+"""Below, it does not matter how text is read."""
+_DICTIONARY_BYTES = 3
+"""Bytes a value up to which a column has no other pages than those of its dictionary's indices."""
+
+
+def new_writer(sink: Any, schema: pa.Schema, properties: dict[str, Any]) -> Any:
+    """A writer of row groups."""
+    try:
+        from pyarrow._parquet import ParquetWriter
+
+        return ParquetWriter(sink, schema, writer_engine_version="V2", **properties)
+    except (ImportError, TypeError):
+        import pyarrow.parquet as pq
+
+        return pq.ParquetWriter(sink, schema, **properties)
+
+
+class Reader:
+    """Reads row groups of a file.
+
+    Text with few distinct values is read as a dictionary and decoded then, which takes half as long as
+    to let Arrow read it as text.
+
+    Parameters
+    ----------
+    verify
+        Check the checksums of pages.
+    metadata
+        The file's, if it is known.
+
+    Raises
+    ------
+    DamagedError
+        The file has other columns than it should have.
+    """
+
+    def __init__(self, file: pa.NativeFile, plan: ParquetPlan, *, verify: bool, metadata: Any = None) -> None:
+        self._first = None
+        if metadata is None:
+            self._first = _opened(file, verify)
+            metadata = self._first.metadata
+        if metadata.num_columns != plan.columns:
+            message = f"holds {metadata.num_columns} leaf columns, not {plan.columns}"
+            raise DamagedError(f"cannot be decoded as parquet: {message}")
+        self.metadata = metadata
+        self._file = file
+        self._plan = plan
+        self._verify = verify
+
+    @cached_property
+    def _reader(self) -> Any:
+        dictionaries = self._dictionaries
+        if self._first is not None and not dictionaries:
+            return self._first
+        return _opened(self._file, self._verify, self.metadata, dictionaries)
+
+    @cached_property
+    def _dictionaries(self) -> list[int]:
+        return _dictionaries(self.metadata, self._plan)
+
+    def all(self, leaves: list[int] | None, *, threads: bool) -> pa.Table:
+        """All row groups; of these leaf columns, or of all."""
+        return self._plain(self._reader.read_all(leaves, use_threads=threads))
+
+    def groups(self, groups: Sequence[int], leaves: list[int] | None, *, threads: bool) -> pa.Table:
+        """Some row groups."""
+        return self._plain(self._reader.read_row_groups(list(groups), leaves, use_threads=threads))
+
+    def batches(self, group: int, leaves: list[int], rows: int) -> Iterator[pa.Table]:
+        """A row group, in pieces of at most so many rows."""
+        for batch in self._reader.iter_batches(rows, [group], leaves, use_threads=True):
+            yield self._plain(pa.Table.from_batches([batch]))
+
+    def _plain(self, table: pa.Table) -> pa.Table:
+        if not self._dictionaries:
+            return table
+        schema, columns = table.schema, table.columns
+        for i, field in enumerate(schema):
+            if not pa.types.is_dictionary(field.type):
+                continue
+            stored = self._plan.stored.field(self._plan.index[field.name]).type
+            if stored != field.type:
+                chunks = [piece for chunk in columns[i].chunks for piece in _decoded(chunk, stored)]
+                columns[i] = pa.chunked_array(chunks, stored)
+                schema = schema.set(i, field.with_type(stored))
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _opened(file: pa.NativeFile, verify: bool, metadata: Any = None, dictionaries: Sequence[int] = ()) -> Any:
+    how = {
+        "read_dictionary": dictionaries or None,
+        "metadata": metadata,
+        "pre_buffer": False,
+        "page_checksum_verification": verify,
+    }
+    try:
+        from pyarrow._parquet import ParquetReader
+
+        reader = ParquetReader()
+        reader.open(file, **how)
+    except (ImportError, TypeError):
+        import pyarrow.parquet as pq
+
+        reader = pq.ParquetFile(file, **how).reader
+    return reader
+
+
+def _dictionaries(metadata: Any, plan: ParquetPlan) -> list[int]:
+    """The leaf columns of text that are stored in dictionaries throughout."""
+    if metadata.num_rows < _DICTIONARY_ROWS or not plan.texts:
+        return []
+    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    return [leaf for leaf in plan.texts if all(_has_only_indices(group.column(leaf)) for group in groups)]
+
+
+def _has_only_indices(chunk: Any) -> bool:
+    small = chunk.total_uncompressed_size <= _DICTIONARY_BYTES * chunk.num_values
+    return bool(chunk.has_dictionary_page) and small
+
+
+def _decoded(chunk: pa.DictionaryArray, type_: pa.DataType) -> list[pa.Array]:
+    try:
+        return [chunk.cast(type_)]
+    except pa.ArrowInvalid:  # more than 2 GiB of text
+        if len(chunk) < 2:
+            raise
+    half = len(chunk) // 2
+    return _decoded(chunk[:half], type_) + _decoded(chunk[half:], type_)
