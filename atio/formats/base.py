@@ -64,6 +64,12 @@ class FileWriter(ABC):
         """Finish the encoding (the sink itself stays open: its owner closes it)."""
 
 
+class Pick(Protocol):
+    """Takes rows out of a part of a file, which begins at the row ``at``."""
+
+    def __call__(self, part: pa.Table, at: int) -> pa.Table: ...
+
+
 class Parts(Protocol):
     """An open file, to be read in part: some columns of some of its row groups.
 
@@ -81,6 +87,9 @@ class Parts(Protocol):
 
     def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
         """The rows of these groups, in the file's order, columns in the order given (at least one)."""
+
+    def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
+        """The rows that ``pick`` leaves of each group, as it is stored, and the row that it begins with."""
 
     def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
         """The first rows of a group, as ``read`` gives them, without decoding those behind."""
@@ -154,6 +163,9 @@ class _Whole:
     def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
         found = self._format.read(self._source, self._schema, columns, threads=threads)
         return found if groups else found.slice(0, 0)
+
+    def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
+        return pick(self.read(columns, [0], threads=True), 0)
 
     def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
         return self.read(columns, [group], threads=True).slice(0, rows)

@@ -7,19 +7,10 @@ import os
 import pyarrow as pa
 
 from atio.formats.plan import rows_only
-from atio.metadata import vectors
-from atio.metadata.objects import Objects
 from atio.metadata.vectors import Vector
-from atio.model.snapshot import DataFile
 
 _PIECE = 2**18
 """Rows that one thread picks at once."""
-
-
-def living(objects: Objects, file: DataFile, table: pa.Table) -> pa.Table:
-    """The rows of a whole file that are not deleted."""
-    vector = vectors.load(objects, file)
-    return table if vector is None else without(table, vector, 0)
 
 
 def without(table: pa.Table, vector: Vector, start: int) -> pa.Table:

@@ -287,8 +287,7 @@ class _Job:
 
     def _read(self, group: list[DataFile], columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
         scan = msgspec.structs.replace(self._scan, columns=columns)
-        for file in group:
-            yield from scan.pieces(file)
+        yield from scan.pieces(group)
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

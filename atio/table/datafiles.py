@@ -370,14 +370,14 @@ def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer |
     """The file's bytes, or a path or file elsewhere whose partial reads verify themselves."""
     ref = Ref(path=file.path, size=file.size, hash=file.hash)
     try:
-        path = storage.local_path(file.path)
-        if path is None and file.footer is not None and storage.capabilities.parallel:
+        if file.footer is not None and storage.capabilities.parallel:
             return _elsewhere(storage, file, ref)
-        if path is not None and file.size > _WHOLE:
-            if partial and _can_be_read_in_part(storage, file, ref):
-                return path
-            return _mapped(path, ref)
-        return pa.py_buffer(whole_file(storage, file))
+        path = storage.local_path(file.path) if file.size > _WHOLE else None
+        if path is None:
+            return pa.py_buffer(whole_file(storage, file))
+        if partial and _can_be_read_in_part(storage, file, ref):
+            return path
+        return _mapped(path, ref)
     except NotFoundError:
         raise missing(ref) from None
 

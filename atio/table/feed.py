@@ -218,7 +218,7 @@ class _Feed(msgspec.Struct, frozen=True):
                 there = source_columns(part.scan.bound, self.bound, wanted)
                 convert = reader(part.scan.bound, self.bound, wanted)
                 scan = msgspec.structs.replace(part.scan, columns=tuple(there))
-                yield from map(convert, scan.pieces(part.file))
+                yield from map(convert, scan.pieces([part.file]))
             else:
                 yield from self._picked(part, part.mask, wanted)
 

@@ -11,10 +11,11 @@ import pyarrow as pa
 
 from atio.commit.state import Draft, file_schema, put_schema
 from atio.errors import DamagedError
+from atio.metadata import vectors
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
-from atio.table.alive import living
+from atio.table.alive import without
 from atio.table.datafiles import FileOptions, FileSetWriter, decode_file, read_file
 from atio.table.layout import Partition, layout_of, recorded_since
 
@@ -74,7 +75,9 @@ class MergeTiny(msgspec.Struct, frozen=True):
             found = read_file(draft.objects.storage, file, source.arrow, columns, threads=False)
         else:
             found = decode_file(pa.py_buffer(kept), file, source.arrow, columns, threads=False)
-        return living(draft.objects, file, reader(source, schema, names)(found))
+        vector = vectors.load(draft.objects, file)
+        made = reader(source, schema, names)(found)
+        return made if vector is None else without(made, vector, 0)
 
 
 def _written(table: pa.Table, schema: BoundSchema) -> pa.Table:

@@ -21,8 +21,8 @@ from atio.model.snapshot import DataFile, Snapshot
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.storage.parallel import THREADS, ordered
-from atio.table.alive import living, without
-from atio.table.datafiles import BATCH_ROWS, read_batches, read_file
+from atio.table.alive import without
+from atio.table.datafiles import BATCH_ROWS, open_parts, read_batches, read_file
 from atio.table.doors.face import Doors
 from atio.table.lookup import retained
 
@@ -321,8 +321,19 @@ class Scan(Doors, msgspec.Struct, frozen=True):
     def _read(self, file: DataFile, *, threads: bool = True) -> pa.Table:
         schema, columns, convert = self._plan(file)
         small = file.size < _SMALL or not threads
-        found = convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
-        return living(self.objects, file, found)
+        vector = vectors.load(self.objects, file)
+        elsewhere = self.objects.storage.capabilities.parallel
+        if vector is None or small or not columns or elsewhere:
+            found = convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
+            return found if vector is None else without(found, vector, 0)
+        from atio.predicate.keep import kept
+
+        with open_parts(self.objects.storage, file, schema) as parts:
+
+            def pick(part: pa.Table, at: int) -> pa.Table:
+                return kept(part, vector.alive(at, part.num_rows))
+
+            return convert(parts.picked(columns, pick))
 
     def _read_batches(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         schema, columns, convert = self._plan(file)
@@ -333,14 +344,17 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield part if vector is None else without(part, vector, start)
             start += found.num_rows
 
-    def pieces(self, file: DataFile) -> Iterator[pa.Table]:
-        """All rows of one of its files, a bounded part at a time."""
+    def pieces(self, files: Iterable[DataFile]) -> Iterator[pa.Table]:
+        """All rows of some of its files, in order, a bounded part at a time; small files are read ahead."""
         with self.located():
-            if file.size < _SMALL and file.rows <= BATCH_ROWS:
-                yield self._read(file)
-            else:
-                rows = max(1024, _PIECE * file.rows // max(file.size, 1))
-                yield from self._read_batches(file, min(rows, BATCH_ROWS))
+            for small, run in groupby(files, lambda file: file.size < _SMALL and file.rows <= BATCH_ROWS):
+                if small:
+                    files = list(run)
+                    yield from ordered(self._read, files, self._at_once(files))
+                    continue
+                for file in run:
+                    rows = max(1024, _PIECE * file.rows // max(file.size, 1))
+                    yield from self._read_batches(file, min(rows, BATCH_ROWS))
 
     def located(self) -> _Located:
         return _Located(self)

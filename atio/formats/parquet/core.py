@@ -7,8 +7,7 @@ it has not, they serve.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -54,10 +53,10 @@ class Reader:
     """
 
     def __init__(self, file: pa.NativeFile, plan: ParquetPlan, *, verify: bool, metadata: Any = None) -> None:
-        self._first = None
+        self._reader = None
         if metadata is None:
-            self._first = _opened(file, verify)
-            metadata = self._first.metadata
+            self._reader = _opened(file, verify)
+            metadata = self._reader.metadata
         if metadata.num_columns != plan.columns:
             message = f"holds {metadata.num_columns} leaf columns, not {plan.columns}"
             raise DamagedError(f"cannot be decoded as parquet: {message}")
@@ -65,29 +64,35 @@ class Reader:
         self._file = file
         self._plan = plan
         self._verify = verify
+        self._dictionaries: list[int] | None = None
 
-    @cached_property
-    def _reader(self) -> Any:
-        dictionaries = self._dictionaries
-        if self._first is not None and not dictionaries:
-            return self._first
-        return _opened(self._file, self._verify, self.metadata, dictionaries)
-
-    @cached_property
-    def _dictionaries(self) -> list[int]:
-        return _dictionaries(self.metadata, self._plan)
+    def _ready(self) -> Any:
+        """The reader, told of which columns it is to read dictionaries."""
+        if self._dictionaries is None:
+            self._dictionaries = _dictionaries(self.metadata, self._plan)
+            if self._reader is None or self._dictionaries:
+                self._reader = _opened(self._file, self._verify, self.metadata, self._dictionaries)
+        return self._reader
 
     def all(self, leaves: list[int] | None, *, threads: bool) -> pa.Table:
         """All row groups; of these leaf columns, or of all."""
-        return self._plain(self._reader.read_all(leaves, use_threads=threads))
+        return self._plain(self._ready().read_all(leaves, use_threads=threads))
 
-    def groups(self, groups: Sequence[int], leaves: list[int] | None, *, threads: bool) -> pa.Table:
-        """Some row groups."""
-        return self._plain(self._reader.read_row_groups(list(groups), leaves, use_threads=threads))
+    def groups(
+        self,
+        groups: Sequence[int],
+        leaves: list[int] | None,
+        *,
+        threads: bool,
+        pick: Callable[[pa.Table], pa.Table] | None = None,
+    ) -> pa.Table:
+        """Some row groups; ``pick`` takes rows out of them before text is decoded."""
+        found = self._ready().read_row_groups(list(groups), leaves, use_threads=threads)
+        return self._plain(found if pick is None else pick(found))
 
     def batches(self, group: int, leaves: list[int], rows: int) -> Iterator[pa.Table]:
         """A row group, in pieces of at most so many rows."""
-        for batch in self._reader.iter_batches(rows, [group], leaves, use_threads=True):
+        for batch in self._ready().iter_batches(rows, [group], leaves, use_threads=True):
             yield self._plain(pa.Table.from_batches([batch]))
 
     def _plain(self, table: pa.Table) -> pa.Table:

@@ -63,7 +63,7 @@ def check_files(table: Table) -> None:
     for file in files(table):
         if scan.source(file).arrow.field(0).type != scan.bound.arrow.field(0).type:
             continue  # parted by what the column was
-        held = pa.concat_tables(scan.pieces(file))
+        held = pa.concat_tables(scan.pieces([file]))
         for identity, text, value in file.partition:
             if identity in names:  # dropped since
                 found = Transform.parse(str(text)).apply(held.column(names[identity]))
@@ -273,7 +273,7 @@ def test_tiny_files_are_merged_within_their_partition() -> None:
     assert {file.level for file in found} > {0, 1}
     check_files(table)
     for file in found:  # sorted, however they came about
-        held = pa.concat_tables(table.scan().pieces(file))["x"].to_pylist()
+        held = pa.concat_tables(table.scan().pieces([file]))["x"].to_pylist()
         assert held == sorted(held)
     assert table.to_arrow().num_rows == 192
     assert table.diff(63).rows_added == 3
@@ -324,7 +324,7 @@ def test_rows_of_a_write_are_sorted_and_compaction_keeps_to_that() -> None:
     assert table.sorting == [("id", "descending")]
     table.append(days(100))
     table.append(iter([days(50), days(60)]))
-    found = [held["id"].to_pylist() for f in files(table) for held in table.scan().pieces(f)]
+    found = [held["id"].to_pylist() for f in files(table) for held in table.scan().pieces([f])]
     assert found == [list(range(99, -1, -1)), sorted([*range(50), *range(60)], reverse=True)]
     table.compact()
     assert table.to_arrow()["id"].to_pylist() == sorted([*range(100), *range(50), *range(60)], reverse=True)
@@ -343,7 +343,7 @@ def test_a_stream_larger_than_memory_is_one_file_a_partition(monkeypatch: pytest
     table.append(iter(parts))
     assert [file.partition[0][2] for file in files(table)] == [0, 1, 2]
     for file in files(table):
-        held = pa.concat_tables(table.scan().pieces(file))["x"].to_pylist()
+        held = pa.concat_tables(table.scan().pieces([file]))["x"].to_pylist()
         assert held == sorted(held)
     assert rows_of(table.to_arrow()) == rows_of(pa.concat_tables(parts))
 
