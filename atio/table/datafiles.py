@@ -348,8 +348,10 @@ def read_batches(
 
 
 @contextmanager
-def open_parts(storage: Storage, file: DataFile, schema: pa.Schema) -> Iterator[Parts]:
-    """The file, to be read in part; what is read is verified.
+def open_parts(
+    storage: Storage, file: DataFile, schema: pa.Schema, *, partial: bool = True
+) -> Iterator[Parts]:
+    """The file, to be read in part; what is read is verified, or all at once if not ``partial``.
 
     Raises
     ------
@@ -357,7 +359,7 @@ def open_parts(storage: Storage, file: DataFile, schema: pa.Schema) -> Iterator[
         As ``read_file``.
     """
     try:
-        source = _verified(storage, file, partial=True)
+        source = _verified(storage, file, partial=partial)
         with get_format(file.format).parts(source, schema, file.rows) as parts:
             if sum(parts.rows) != file.rows:
                 raise DamagedError(f"{file.path} has {sum(parts.rows)} rows, not {file.rows}", file=file.path)

@@ -328,11 +328,11 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             return found if vector is None else without(found, vector, 0)
         from atio.predicate.keep import kept
 
-        with open_parts(self.objects.storage, file, schema) as parts:
+        def pick(part: pa.Table, at: int) -> pa.Table:
+            return kept(part, vector.alive(at, part.num_rows))
 
-            def pick(part: pa.Table, at: int) -> pa.Table:
-                return kept(part, vector.alive(at, part.num_rows))
-
+        partial = len(columns) < len(schema)
+        with open_parts(self.objects.storage, file, schema, partial=partial) as parts:
             return convert(parts.picked(columns, pick))
 
     def _read_batches(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
