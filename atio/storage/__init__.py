@@ -14,10 +14,10 @@ from atio.storage.local import LocalStorage
 if TYPE_CHECKING:
     from atio.storage.memory import MemoryStorage
 
-__all__ = ["LocalStorage", "MemoryStorage", "Storage", "open_storage"]
+__all__ = ["URL", "LocalStorage", "MemoryStorage", "Storage", "open_storage"]
 
-# Two letters at least: one is a drive of Windows.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+# Two letters at least: one is a drive of Windows. fsspec has chains, such as simplecache::ftp://host/path.
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*)://(.*)", re.DOTALL)
 _BROKEN_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\](?![/\\])")
 
 
@@ -55,11 +55,16 @@ def open_storage(
 
         if isinstance(url, Storage):
             raise InputError("a storage is no path in a file system")
-        return open_filesystem(filesystem, os.fspath(url), options)
+        if not hasattr(filesystem, "_strip_protocol"):
+            raise InputError(
+                f"filesystem is {type(filesystem).__name__}, not a file system of fsspec",
+                hint="fsspec.implementations.arrow.ArrowFSWrapper makes one of a pyarrow.fs.FileSystem",
+            )
+        return open_filesystem(filesystem, os.fspath(url), options, durable=durable)
     if isinstance(url, Storage):
         return url
     text = os.fspath(url)
-    match = _URL.fullmatch(text)
+    match = URL.fullmatch(text)
     if match and match[1].lower() not in _SCHEMES:
         from atio.storage.remote import open_url
 

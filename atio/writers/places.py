@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote
 
 from atio.errors import InputError
-from atio.storage import MemoryStorage
+from atio.storage import URL, MemoryStorage
 from atio.writers.targets import LocalTarget, MemoryStore, StoreTarget, Target
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 
 
 def open_target(
@@ -33,7 +30,7 @@ def open_target(
             f"the target is a {type(path).__name__}, not a path", hint="give a path or a URL as text"
         )
     text = os.fsdecode(path)
-    match = _URL.fullmatch(text)
+    match = URL.fullmatch(text)
     scheme = match[1].lower() if match else ""
     if match and scheme not in _SCHEMES:
         from atio.writers.remote import open_remote

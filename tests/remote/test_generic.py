@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,12 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs
 import pytest
 
 import atio
 from atio import Table
-from atio.errors import AtioError, ConflictError, InputError, NotFoundError, StorageError, UnsupportedError
-from atio.storage import Storage, open_storage
+from atio.errors import (
+    AccessError,
+    AtioError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    StorageError,
+    UnsupportedError,
+)
+from atio.storage import LocalStorage, Storage, open_storage
 from atio.storage.conformance import StorageConformance
 from atio.storage.remote.generic import FsspecStorage
 from atio.storage.remote.objects import ObjectStorage
@@ -146,11 +156,8 @@ def test_two_who_both_said_so(fs: Any, folder: str) -> None:
         one.swap("current", b"third", old)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_replacement_that_fails(fs: Any, folder: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If it did not happen, nothing stays; if it did, it is a success."""
-    storage = open_storage(folder, filesystem=fs, storage_options={"single_writer": True})
-    old = storage.swap("current", b"old", None)
+def renaming_fails(fs: Any, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on it is said to, before or after it has happened."""
     move = type(fs).mv
 
     def fail(self: Any, *names: str) -> None:
@@ -159,6 +166,14 @@ def test_a_replacement_that_fails(fs: Any, folder: str, when: str, monkeypatch: 
         raise OSError("secret words")
 
     monkeypatch.setattr(type(fs), "mv", fail)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_replacement_that_fails(fs: Any, folder: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it did not happen, nothing stays; if it did, it is a success."""
+    storage = open_storage(folder, filesystem=fs, storage_options={"single_writer": True})
+    old = storage.swap("current", b"old", None)
+    renaming_fails(fs, when, monkeypatch)
     if when == "after":
         token = storage.swap("current", b"new", old)
         value = storage.load("current")
@@ -173,8 +188,55 @@ def test_a_replacement_that_fails(fs: Any, folder: str, when: str, monkeypatch: 
 
 
 def test_unknown_options(fs: Any) -> None:
+    """Of the file system or of atio: a slip of the pen is told."""
     with pytest.raises(InputError, match="single_writer"):
         open_storage("x", filesystem=fs, storage_options={"single_writre": True})
+    pytest.importorskip("paramiko")
+    with pytest.raises(InputError, match=r"no storage option 'prt'"):
+        open_storage("sftp://127.0.0.1/x", storage_options={"prt": 22})
+    with pytest.raises(InputError, match="not a file system of fsspec"):
+        open_storage("x", filesystem=pa.fs.LocalFileSystem())
+
+
+def test_the_local_disk_is_itself(tmp_path: Path) -> None:
+    """A file system object for it keeps all promises that a path does."""
+    for path in (tmp_path / "t", f"file://{tmp_path / 't'}"):
+        storage = open_storage(path, filesystem=fsspec.filesystem("file"), durable=False)
+        assert isinstance(storage, LocalStorage)
+        Table(storage).append({"a": [1]})
+    assert Table.open(tmp_path / "t").to_arrow().num_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:pass/w#?ords@host:81/t/?signature=words#words", None),
+        ("https://user:passwords@host:81/t/?signature=words", "https://host:81/t"),
+        ("sftp://user:pass@words@host/folder@x/t", "sftp://host/folder@x/t"),
+        ("zip://t::ftp://user:passwords@host/a.zip", "zip://t::ftp://host/a.zip"),
+        ("sftp://user:words@[::1]:22/t", "sftp://[::1]:22/t"),
+        ("memory://a/b", "memory://a/b"),
+    ],
+)
+def test_what_places_are_called(fs: Any, url: str, shown: str | None) -> None:
+    """As they were named, without the words that open them."""
+    storage = FsspecStorage(fs, "/x", url=url)
+    assert "words" not in storage.url + repr(storage)
+    assert shown is None or storage.url == shown
+
+
+def test_chains_of_urls(tmp_path: Path) -> None:
+    """A table inside an archive; a file of it inside another cache."""
+    Table.open(tmp_path / "table").append({"a": [1, 2]})
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "table")
+    packed = Table.open(f"zip://table::{archive}")
+    assert packed.to_arrow()["a"].to_pylist() == [1, 2]
+    assert packed.verify().ok
+    with pytest.raises(UnsupportedError, match="can only be read"):
+        packed.append({"a": [3]})
+    (tmp_path / "x.csv").write_text("x\n1\n")
+    found = atio.read(f"simplecache::file://{tmp_path / 'x.csv'}", output_as="arrow")
+    assert found["x"].to_pylist() == [1]
 
 
 # -- file systems that there are native clients for --------------------------------------------
@@ -299,6 +361,14 @@ def test_servers_of_files(tmp_path: Path, serving: Callable[[Path], AbstractCont
         for text in (reader.url, repr(reader), str(refused.value), str(missing.value)):
             assert "passwords" not in text
             assert "user" not in text.replace("users", "")
+        bare = url.replace("user:passwords@", "")
+        assert reader.url == bare
+        with pytest.raises(AccessError) as strange:
+            open_storage(url.replace("passwords", "otherwords"))
+        with pytest.raises(AtioError) as nobody:
+            open_storage(f"{url.partition(':')[0]}://user:passwords@127.0.0.1:1/t")
+        assert not isinstance(nobody.value, InputError)
+        assert "words" not in str(strange.value) + str(nobody.value)
     assert Table.open(tmp_path / "table").to_arrow().num_rows == 3
 
 
@@ -337,14 +407,7 @@ def test_a_file_whose_renaming_fails(
     storage = FsspecStorage(fs, f"/{folder}", single_writer=True)
     target = RemoteTarget(storage, "x.jsonl")
     atio.write({"x": [0]}, target)
-    move = type(fs).mv
-
-    def fail(self: Any, *names: str) -> None:
-        if when == "after":
-            move(self, *names)
-        raise OSError("secret words")
-
-    monkeypatch.setattr(type(fs), "mv", fail)
+    renaming_fails(fs, when, monkeypatch)
     if when == "after":
         atio.write({"x": [1]}, target)
     else:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from atio.errors import InputError, UnsupportedError
 from atio.storage.base import Cache, Sink, Storage
+from atio.storage.local import LocalStorage
 from atio.storage.remote.bucket import Bucket
 from atio.storage.remote.failures import missing
 from atio.storage.remote.options import Options
@@ -106,21 +108,31 @@ def open_folder(scheme: str, rest: str, given: Mapping[str, object]) -> Replacea
     return replaceable
 
 
-def open_filesystem(fs: Any, path: str, given: Mapping[str, object]) -> Storage:
+def open_filesystem(fs: Any, path: str, given: Mapping[str, object], *, durable: bool = True) -> Storage:
     """Return the storage of a folder of an fsspec file system.
 
-    File systems of s3fs, gcsfs and adlfs lend their options to the native clients, which can swap.
+    File systems of s3fs, gcsfs and adlfs lend their options to the native clients, which can swap; that of
+    the local disk is the local disk.
     """
-    from atio.storage.remote.generic import FsspecStorage
-
+    folder = str(fs._strip_protocol(path))  # noqa: SLF001 - as file systems do themselves
     protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
     native = next((name for name in protocols if name in SCHEMES), None)
     if native is not None:
-        return open_url(native, str(fs._strip_protocol(path)), {**fs.storage_options, **given})  # noqa: SLF001
+        return open_url(native, folder, {**fs.storage_options, **given})
+    single = _single_writer(given)
+    if "file" in protocols:
+        return LocalStorage(folder, durable=durable)
+    from atio.storage.remote.generic import FsspecStorage
+
+    return FsspecStorage(fs, folder, single_writer=single)
+
+
+def _single_writer(given: Mapping[str, object]) -> bool:
+    """Whether the only option that is not a file system's own was given, and says so."""
     options = Options(given)
     single = options.flag("single_writer") or False
     options.finish()
-    return FsspecStorage(fs, str(fs._strip_protocol(path)), single_writer=single)  # noqa: SLF001
+    return single
 
 
 def _open_generic(url: str, given: Mapping[str, object]) -> Storage:
@@ -134,9 +146,8 @@ def _open_generic(url: str, given: Mapping[str, object]) -> Storage:
         raise UnsupportedError(
             f"{scheme}:// is no place for a table", hint=f"use a path, or one of {known}"
         ) from None
-    others = {name: value for name, value in given.items() if name != "single_writer"}
     try:
-        fs, path = fsspec.core.url_to_fs(url, **others)
+        system = fsspec.get_filesystem_class(scheme.partition("::")[0]).__name__
     except ValueError:
         raise UnsupportedError(
             f"{scheme}:// is no place for a table: fsspec does not know it either",
@@ -144,4 +155,16 @@ def _open_generic(url: str, given: Mapping[str, object]) -> Storage:
         ) from None
     except ImportError as error:
         raise UnsupportedError(f"{scheme}:// needs another library: {error}") from None
-    return open_filesystem(fs, path, {name: given[name] for name in given if name == "single_writer"})
+    from atio.storage.remote.generic import FsspecStorage, translating, without_user
+
+    single = _single_writer({name: given[name] for name in given if name == "single_writer"})
+    others = {name: value for name, value in given.items() if name != "single_writer"}
+    with translating(system, without_user(url)):  # Some connect at once.
+        try:
+            fs, path = fsspec.core.url_to_fs(url, **others)
+        except TypeError as error:
+            word = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            if word is None:
+                raise
+            raise InputError(f"{system} knows no storage option {word[1]!r}") from None
+    return FsspecStorage(fs, str(path), single_writer=single, url=url)

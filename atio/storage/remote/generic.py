@@ -7,14 +7,14 @@ its exclusive creation is look-then-write. So nothing here can keep two writers 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import xxhash
 
@@ -51,14 +51,15 @@ class FsspecStorage(Storage):
         In it.
     single_writer
         Promise that no other process writes; without it nothing can be written.
+    url
+        What the place is called, if not by what the file system tells.
     """
 
-    def __init__(self, fs: Any, folder: str, *, single_writer: bool = False) -> None:
+    def __init__(self, fs: Any, folder: str, *, single_writer: bool = False, url: str | None = None) -> None:
         self._fs = fs
         self._folder = folder.rstrip("/")
         self._single = single_writer
-        protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
-        self._url = _without_user(f"{protocol}://{self._folder.removeprefix(f'{protocol}://').lstrip('/')}")
+        self._url = without_user(url or _named(fs, self._folder)).rstrip("/")
         with _naming:
             self._lock = _locks.setdefault(self._url, threading.RLock())
 
@@ -89,28 +90,9 @@ class FsspecStorage(Storage):
             )
 
     def _tried(self, path: str, action: Callable[[], T]) -> T:
-        """Run it; what it raises becomes an error of ours, without its text: a password may stand there."""
         file = f"{self._url}/{path.partition('?')[0] if self._url.startswith('http') else path}"
-        try:
+        with translating(type(self._fs).__name__, file):
             return action()
-        except AtioError:
-            raise
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(
-                "no such object",
-                file=file,
-                hint="if it was cleaned up meanwhile, open the table again",
-            ) from None
-        except PermissionError:
-            raise AccessError("access was refused", file=file, hint="check the credentials") from None
-        except NotImplementedError:
-            raise UnsupportedError(
-                f"{type(self._fs).__name__} cannot do this", file=file, hint="it may be for reading only"
-            ) from None
-        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-            raise StorageError(
-                f"{type(self._fs).__name__} failed: {type(error).__name__}", file=file
-            ) from None
 
     # -- objects that are written once -----------------------------------------------------
 
@@ -354,6 +336,63 @@ def _modified(info: Mapping[str, Any]) -> float:
     return time.time()
 
 
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+@contextmanager
+def translating(system: str, file: str) -> Iterator[None]:
+    """What a file system raises becomes an error of ours, without its text: a password may stand there."""
+    try:
+        yield
+    except AtioError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFoundError(
+            "no such object", file=file, hint="if it was cleaned up meanwhile, open the table again"
+        ) from None
+    except PermissionError:
+        raise _refused(file) from None
+    except NotImplementedError:
+        raise UnsupportedError(
+            f"{system} cannot do this", file=file, hint="it may be for reading only"
+        ) from None
+    except ImportError as error:
+        raise UnsupportedError(f"{system} needs another library: {error}", file=file) from None
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        if _is_refusal(error):
+            raise _refused(file) from None
+        raise StorageError(f"{system} failed: {_why(error)}", file=file) from None
+
+
+def _refused(file: str) -> AccessError:
+    return AccessError("access was refused", file=file, hint="check the credentials")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Of SSH, of FTP, of HTTP."""
+    is_http = getattr(error, "status", None) in (401, 403)
+    return is_http or "Authentication" in type(error).__name__ or str(error).startswith("530")
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return type(error).__name__
+
+
+def _named(fs: Any, folder: str) -> str:
+    """The URL of a folder of a file system that somebody opened; it may be for one server."""
+    host = getattr(fs, "host", None)
+    if isinstance(host, str) and "://" not in folder:
+        folder = f"{host}/{folder.lstrip('/')}"
+    return str(fs.unstrip_protocol(folder))
+
+
+def without_user(url: str) -> str:
+    """The URL, or chain of URLs, without what proves who is asking."""
+    return "::".join(map(_bare, url.split("::")))
+
+
+def _bare(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    authority, slash, path = rest.partition("/")
+    return scheme + mark + re.split("[?#]", authority.rpartition("@")[2] + slash + path)[0]
