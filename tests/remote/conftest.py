@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from atio.storage.remote.objects import ObjectStorage
 from tests.remote import servers
+from tests.remote.proxy import Proxy
 from tests.remote.servers import Server
 
 STARTERS = {"s3": servers.s3_server, "gs": servers.gcs_server, "az": servers.azure_server}
@@ -44,3 +46,16 @@ def s3(started: Callable[[str], Server]) -> Server:
 @pytest.fixture
 def folder() -> str:
     return f"folder/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[Proxy]:
+    """On the way to the server; does no harm unless it is told to."""
+    with Proxy(server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def storage(server: Server, proxy: Proxy, folder: str) -> ObjectStorage:
+    """The test's folder by way of the proxy."""
+    return server.at(proxy.port).storage(folder)

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,6 @@ from tests.remote.proxy import Proxy
 from tests.remote.servers import Server
 
 SPAWN = multiprocessing.get_context("spawn")
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
 
 
 def opened(server: Server, folder: str, **options: Any) -> Table:

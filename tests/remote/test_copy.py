@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,12 +31,6 @@ def source() -> MemoryStorage:
     table.append({"x": [1] * 20, "bytes": [random.Random(n).randbytes(1 << 20) for n in range(20)]})
     table.tag("v1", version=4)
     return place
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
 
 
 def assert_copied(source: Storage, target: Storage) -> None:

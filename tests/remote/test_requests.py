@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,17 +16,6 @@ from atio.storage.remote import objects
 from atio.storage.remote.objects import ObjectStorage
 from tests.remote.proxy import Message, Proxy, Seen
 from tests.remote.servers import Server
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def storage(server: Server, proxy: Proxy, folder: str) -> ObjectStorage:
-    return server.at(proxy.port).storage(folder)
 
 
 def meet(count: int, first: int = 0) -> Callable[[Message], object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import polars as pl
@@ -18,17 +18,6 @@ from tests.remote.test_requests import meet
 
 ROWS = 60_000
 GROUP = 15_000
-
-
-@pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    with Proxy(server.port) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def storage(server: Server, proxy: Proxy, folder: str) -> ObjectStorage:
-    return server.at(proxy.port).storage(folder)
 
 
 def rows() -> pa.Table:
