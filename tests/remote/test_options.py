@@ -148,6 +148,31 @@ S3_KEYS = {"key": "AKIA", "secret": "s"}
             "AKIA/*/us-east-1",
         ),
         (
+            {"username": "AKIA", "password": "s", "session": None},
+            {},
+            "https://bucket.s3.us-east-1.amazonaws.com/key",
+            "AKIA/*/us-east-1",
+        ),
+        (
+            {
+                **S3_KEYS,
+                "config_kwargs": {
+                    "signature_version": "s3v4",
+                    "request_checksum_calculation": "when_required",
+                },
+                "client_kwargs": {"verify": False, "api_version": "2006-03-01"},
+            },
+            {},
+            "https://bucket.s3.us-east-1.amazonaws.com/key",
+            "AKIA/*/us-east-1",
+        ),
+        (
+            {"config_kwargs": {"signature_version": object()}},  # as botocore.UNSIGNED
+            {"AWS_ACCESS_KEY_ID": "E", "AWS_SECRET_ACCESS_KEY": "s"},
+            "https://bucket.s3.us-east-1.amazonaws.com/key",
+            None,
+        ),
+        (
             {**S3_KEYS, "default_block_size": 5, "use_listings_cache": False, "asynchronous": False},
             {},
             "https://bucket.s3.us-east-1.amazonaws.com/key",
@@ -201,6 +226,36 @@ def test_aws_files(sent: Sent, tmp_path: Path) -> None:
         assert sent.headers["x-amz-security-token"] == "t"
 
 
+@pytest.mark.parametrize(
+    ("profile", "environ", "place"),
+    [
+        ("plain", {}, "https://plain.example/bucket/key"),
+        ("both", {}, "https://of-s3.example/bucket/key"),
+        ("other", {}, "https://bucket.s3.us-east-1.amazonaws.com/key"),
+        ("both", {"AWS_ENDPOINT_URL": "https://told.example"}, "https://told.example/bucket/key"),
+        (
+            "both",
+            {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+            "https://bucket.s3.us-east-1.amazonaws.com/key",
+        ),
+    ],
+)
+def test_the_server_of_a_profile(
+    sent: Sent, tmp_path: Path, profile: str, environ: Mapping[str, str], place: str
+) -> None:
+    """Keys of a store of one's own are not sent to Amazon."""
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile plain]\nendpoint_url = https://plain.example\n"
+        "[profile both]\nservices = own\nendpoint_url = https://all.example\n[profile other]\n"
+        "[services own]\ndynamodb =\n  endpoint_url = https://no.example\n"
+        "s3 =\n  addressing_style = path\n  endpoint_url = https://of-s3.example\n"
+    )
+    keys = {"AWS_ACCESS_KEY_ID": "E", "AWS_SECRET_ACCESS_KEY": "s"}
+    look("s3", {}, {**keys, "AWS_CONFIG_FILE": str(config), "AWS_PROFILE": profile, **environ})
+    assert sent.place == place
+
+
 def test_a_moved_bucket_is_followed_by_name_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Amazon tells the region; the host is ours to make, and nothing else is taken from the answer."""
     asked: list[str] = []
@@ -246,6 +301,12 @@ def test_a_moved_bucket_is_followed_by_name_only(monkeypatch: pytest.MonkeyPatch
             {},
             {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9023/"},
             "http://127.0.0.1:9023/storage/v1/b/bucket/o/key",
+            None,
+        ),
+        (
+            {"token": "anon", "requests_timeout": 5, "session_kwargs": {"trust_env": True}},
+            {"GCSFS_DEFAULT_PROJECT": "p"},
+            "https://storage.googleapis.com/storage/v1/b/bucket/o/key",
             None,
         ),
         (
@@ -334,6 +395,34 @@ CONNECTION = "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=a2V5;En
             "SharedKey acct:",
         ),
         (
+            {"account_key": "a2V5"},
+            {"AZURE_STORAGE_ACCOUNT_NAME": "another"},
+            "cont@acct.dfs.core.windows.net",
+            "https://acct.blob.core.windows.net/cont/key",
+            "SharedKey acct:",
+        ),
+        (
+            {"account_key": "a2V5", "endpoint_url": "http://127.0.0.1:10000/acct"},
+            {},
+            "cont@acct.dfs.core.windows.net",
+            "http://127.0.0.1:10000/acct/cont/key",
+            "SharedKey acct:",
+        ),
+        (
+            {"account_name": "acct", "credential": "a2V5"},
+            {},
+            "cont",
+            "https://acct.blob.core.windows.net/cont/key",
+            "SharedKey acct:",
+        ),
+        (
+            {"account_name": "acct"},
+            {"AZURE_STORAGE_ANON": "true"},
+            "cont",
+            "https://acct.blob.core.windows.net/cont/key",
+            None,
+        ),
+        (
             {"account_name": "acct", "anon": True},
             {},
             "cont",
@@ -372,6 +461,19 @@ def test_azure_shared_access(sent: Sent) -> None:
     look("az", {"account_name": "acct", "sas_token": "?sv=2021-01-01&sig=a%2Fb%3D"})
     assert sent.request is not None
     assert sent.request.target.endswith("?sv=2021-01-01&sig=a%2Fb%3D")
+
+
+def test_azure_knows_a_signature_by_its_form(sent: Sent) -> None:
+    """What adlfs takes as ``credential`` may be one."""
+    look("az", {"account_name": "acct", "credential": "sv=2021-01-01&sig=abc"})
+    assert sent.request is not None
+    assert sent.request.target.endswith("?sv=2021-01-01&sig=abc")
+
+
+def test_azure_without_an_account() -> None:
+    """That is what is said, whatever else is missing, too."""
+    with pytest.raises(InputError, match=r"no account was named[^→]*→[^→]*account_name"):
+        look("az", {}, name="cont")
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs", "az"])

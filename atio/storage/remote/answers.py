@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from atio.errors import AtioError, StorageError
 from atio.storage.remote.bucket import Bucket, Facts, Part
 from atio.storage.remote.client import Client
 from atio.storage.remote.messages import Response
 
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 
 
 class AnsweringBucket(Bucket):
@@ -65,9 +67,20 @@ class AnsweringBucket(Bucket):
         if answer.status != 200:
             raise self.refusal(answer, key)
         length = answer.headers.get("content-length", "")
-        if not length.isdigit():
+        if not (length.isascii() and length.isdigit() and len(length) < 19):
             raise StorageError("the store told no size of the object", file=f"{self.url}/{key}")
         return Facts(int(length), answer.headers.get("etag", ""), answer.headers.get(mark, ""))
+
+
+@contextmanager
+def understood(file: str) -> Iterator[None]:
+    """Where answers are taken apart: one that lacks what the protocol promises is an error of the store's."""
+    try:
+        yield
+    except AtioError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, StopIteration):
+        raise StorageError("the store's answer is not what was expected", file=file) from None
 
 
 def span(start: int, stop: int) -> dict[str, str]:

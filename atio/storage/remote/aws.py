@@ -21,6 +21,8 @@ from atio.storage.remote.messages import Request
 from atio.storage.remote.secret import Secret, redacted
 
 if TYPE_CHECKING:
+    from configparser import RawConfigParser
+
     from atio.storage.remote.options import Options
 
 _UNSIGNED = frozenset({"content-length", "user-agent"})
@@ -123,10 +125,12 @@ def find_keys(options: Options) -> tuple[Callable[[], Keys] | None, str | None]:
     region = options.text("region", "region_name", "aws_region", "default_region", "aws_default_region")
     region = region or options.environment("AWS_REGION", "AWS_DEFAULT_REGION")
     profile = options.text("profile", "profile_name", "aws_profile")
-    access = options.text("key", "access_key_id", "aws_access_key_id")
-    secret = options.secret("secret", "secret_access_key", "aws_secret_access_key")
+    access = options.text("key", "username", "access_key_id", "aws_access_key_id")
+    secret = options.secret("secret", "password", "secret_access_key", "aws_secret_access_key")
     session = options.secret("token", "session_token", "aws_session_token")
-    if options.flag("anon", "skip_signature", "aws_skip_signature"):
+    signature = options.value("signature_version")  # a name, or botocore's UNSIGNED, which is no text
+    unsigned = signature is not None and not isinstance(signature, str)
+    if options.flag("anon", "skip_signature", "aws_skip_signature") or unsigned:
         return None, region
     if access is None and secret is None and profile is None:
         access = options.environment("AWS_ACCESS_KEY_ID")
@@ -148,28 +152,46 @@ def find_keys(options: Options) -> tuple[Callable[[], Keys] | None, str | None]:
     return _chain(profile, region or filed_region)
 
 
-def _files(options: Options, profile: str | None) -> tuple[Keys | None, str | None]:
-    """Keys and region that stand plainly in ``~/.aws/credentials`` and ``~/.aws/config``."""
+def find_endpoint(options: Options) -> str | None:
+    """The server that the profile in ``~/.aws/config`` names: for S3, or else for all of AWS."""
+    if (options.environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or "").lower() == "true":
+        return None
+    profile = options.text("profile", "profile_name", "aws_profile") or options.environment("AWS_PROFILE")
+    config, section = _config(options, profile)
+    services = config.get(section, "services", fallback="")
+    # Such a section holds a block of settings for each service.
+    for line in config.get(f"services {services}", "s3", fallback="").splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "endpoint_url":
+            return value.strip()
+    return config.get(section, "endpoint_url", fallback=None)
+
+
+def _read(options: Options, variable: str, name: str) -> RawConfigParser:
     import configparser
     from pathlib import Path
 
-    def read(variable: str, name: str) -> configparser.RawConfigParser:
-        parser = configparser.RawConfigParser()
-        path = options.environment(variable) or f"~/.aws/{name}"
-        try:
-            parser.read(Path(path).expanduser(), encoding="utf-8")
-        except (configparser.Error, OSError, UnicodeDecodeError):
-            raise AccessError(f"{path} cannot be read", hint="mend it, or give key and secret") from None
-        return parser
+    parser = configparser.RawConfigParser()
+    path = options.environment(variable) or f"~/.aws/{name}"
+    try:
+        parser.read(Path(path).expanduser(), encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        raise AccessError(f"{path} cannot be read", hint="mend it, or give key and secret") from None
+    return parser
 
-    profile = profile or "default"
-    section = profile if profile == "default" else f"profile {profile}"
-    credentials, config = (
-        read("AWS_SHARED_CREDENTIALS_FILE", "credentials"),
-        read("AWS_CONFIG_FILE", "config"),
-    )
+
+def _config(options: Options, profile: str | None) -> tuple[RawConfigParser, str]:
+    """``~/.aws/config``, and the name of the profile's section in it."""
+    section = f"profile {profile}" if profile and profile != "default" else "default"
+    return _read(options, "AWS_CONFIG_FILE", "config"), section
+
+
+def _files(options: Options, profile: str | None) -> tuple[Keys | None, str | None]:
+    """Keys and region that stand plainly in ``~/.aws/credentials`` and ``~/.aws/config``."""
+    config, section = _config(options, profile)
+    credentials = _read(options, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
     region = config.get(section, "region", fallback=None)
-    for parser, name in ((credentials, profile), (config, section)):
+    for parser, name in ((credentials, profile or "default"), (config, section)):
         access = parser.get(name, "aws_access_key_id", fallback=None)
         secret = parser.get(name, "aws_secret_access_key", fallback=None)
         session = parser.get(name, "aws_session_token", fallback=None)

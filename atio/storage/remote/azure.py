@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote
 
 from atio.errors import AtioError, InputError
@@ -16,7 +16,7 @@ from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
 from atio.storage.parallel import each
 from atio.storage.remote import xml
-from atio.storage.remote.answers import AnsweringBucket, span
+from atio.storage.remote.answers import AnsweringBucket, span, understood
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Client, Signer, settled, told
 from atio.storage.remote.connections import connections
@@ -25,9 +25,14 @@ from atio.storage.remote.messages import Endpoint, Line, Request, Response
 from atio.storage.remote.microsoft import find_account
 from atio.storage.remote.options import Options, endpoint, line
 
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
 _MARK = "x-ms-meta-atiowrite"
 _NEW = {"If-None-Match": "*"}
 _CONTAINER = re.compile(r"\$?[a-z0-9][a-z0-9-]{1,62}")
+_FORBIDDEN = ("Lease", "BlobImmutable", "InvalidBlobType", "ContainerBeingDeleted")
+"""How errors begin that share the status of a condition, and stay whatever others write."""
 _OFFICIAL = (".blob.core.windows.net", ".blob.core.chinacloudapi.cn", ".blob.core.usgovcloudapi.net")
 
 
@@ -55,14 +60,10 @@ class AzureBucket(AnsweringBucket):
 
         ``name`` may be ``container@account.blob.core.windows.net`` (or ``.dfs.``), as in abfs URLs.
         """
-        container, at, host = name.partition("@")
-        account = find_account(options)
-        url = account.url
-        if at:
-            url = f"https://{host.replace('.dfs.', '.blob.', 1)}"
-        if url is None:
-            raise InputError("no account was named", hint="give account_name in storage_options")
-        return cls(container, account.signer, endpoint(url, options), line=line(options), backoff=backoff)
+        container, _, host = name.partition("@")
+        account = find_account(options, host.replace(".dfs.", ".blob.", 1))
+        place = endpoint(account.url, options)
+        return cls(container, account.signer, place, line=line(options), backoff=backoff)
 
     @property
     def proven(self) -> bool:
@@ -129,13 +130,15 @@ class AzureBucket(AnsweringBucket):
     def refuse_taken(self, answer: Response) -> None:
         """Raise the exceptions that stand for a condition that does not hold."""
         code = answer.headers.get("x-ms-error-code", "") or xml.said(answer.body)[0]
+        if code.startswith(_FORBIDDEN):
+            return
         if (
             answer.status == 412
             or code == "BlobAlreadyExists"
             or (answer.status == 404 and code == "BlobNotFound")
         ):
             raise TakenError
-        if answer.status == 409 and code != "ContainerBeingDeleted":
+        if answer.status == 409:
             raise ContendedError
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -155,16 +158,11 @@ class AzureBucket(AnsweringBucket):
             if answer.status != 200:
                 raise self.refusal(answer, prefix)
             root = xml.parsed(answer.body)
-            for blob in xml.children(root, "Blob"):
-                if xml.text(blob, "ResourceType") == "directory":
-                    continue  # of an account with folders: not an object
-                name = next(xml.children(blob, "Name"))
-                key = name.text or ""
-                yield Entry(
-                    unquote(key) if name.get("Encoded") == "true" else key,
-                    int(xml.text(blob, "Content-Length")),
-                    parsedate_to_datetime(xml.text(blob, "Last-Modified")).timestamp(),
-                )
+            with understood(f"{self.url}/{prefix}"):
+                # Accounts that have folders list them, too.
+                blobs = (b for b in xml.children(root, "Blob") if xml.text(b, "ResourceType") != "directory")
+                found = [_entry(blob) for blob in blobs]
+            yield from found
             following = xml.text(root, "NextMarker")
             if not following:
                 return
@@ -219,6 +217,16 @@ class AzureUpload(Upload):
         answer = self._bucket.send("DELETE", self._key, (), {"If-Match": token})
         if answer.status not in (202, 404, 412):
             raise self._bucket.refusal(answer, self._key)
+
+
+def _entry(blob: Element) -> Entry:
+    name = next(xml.children(blob, "Name"))
+    key = name.text or ""
+    return Entry(
+        unquote(key) if name.get("Encoded") == "true" else key,
+        int(xml.text(blob, "Content-Length")),
+        parsedate_to_datetime(xml.text(blob, "Last-Modified")).timestamp(),
+    )
 
 
 def _new_blob(data: Buffer, condition: Condition | None) -> dict[str, str]:

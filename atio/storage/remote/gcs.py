@@ -17,7 +17,7 @@ from atio.storage.backoff import Backoff
 from atio.storage.base import Buffer, Entry
 from atio.storage.files import flat
 from atio.storage.parallel import each
-from atio.storage.remote.answers import AnsweringBucket, span
+from atio.storage.remote.answers import AnsweringBucket, span, understood
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Client, Signer, settled, told
 from atio.storage.remote.connections import connections
@@ -67,7 +67,9 @@ class GCSBucket(AnsweringBucket):
         emulator = None if url else options.environment("STORAGE_EMULATOR_HOST")
         if emulator:
             url = emulator if "://" in emulator else f"http://{emulator}"
-        project = options.text("project", "project_id") or options.environment("GOOGLE_CLOUD_PROJECT")
+        project = options.text("project", "project_id") or options.environment(
+            "GCSFS_DEFAULT_PROJECT", "GOOGLE_CLOUD_PROJECT"
+        )
         payer = options.value("requester_pays")
         always = (("userProject", payer if isinstance(payer, str) else project or ""),) if payer else ()
         signer = find_signer(options, emulator=emulator is not None)
@@ -126,9 +128,10 @@ class GCSBucket(AnsweringBucket):
             return None
         if answer.status != 200:
             raise self.refusal(answer, key)
-        found = _parsed(answer.body)
-        mark = (found.get("metadata") or {}).get(_MARK, "")
-        return Facts(int(found["size"]), str(found["generation"]), str(mark))
+        with understood(f"{self.url}/{key}"):
+            found = _parsed(answer.body)
+            mark = (found.get("metadata") or {}).get(_MARK, "")
+            return Facts(int(found["size"]), str(found["generation"]), str(mark))
 
     def put(self, key: str, data: Buffer, condition: Condition | None, mark: str) -> str:
         return self._written(self.send(*_whole(self, key, data, condition, mark), again=_contended), key)
@@ -162,11 +165,11 @@ class GCSBucket(AnsweringBucket):
             answer = self.send("GET", self.objects(), query + more)
             if answer.status != 200:
                 raise self.refusal(answer, prefix)
-            found = _parsed(answer.body)
-            for item in found.get("items") or ():
-                modified = datetime.fromisoformat(item["updated"]).timestamp()
-                yield Entry(str(item["name"]), int(item["size"]), modified)
-            following = found.get("nextPageToken", "")
+            page = _parsed(answer.body)
+            with understood(f"{self.url}/{prefix}"):
+                found = [_entry(item) for item in page.get("items") or ()]
+            yield from found
+            following = str(page.get("nextPageToken") or "")
             if not following:
                 return
 
@@ -179,7 +182,8 @@ class GCSBucket(AnsweringBucket):
         )
         if answer.status == 412:
             raise TakenError
-        location = urlsplit(answer.headers.get("location", ""))
+        with understood(f"{self.url}/{key}"):
+            location = urlsplit(answer.headers.get("location", ""))
         if answer.status not in (200, 201) or not location.path:
             raise self.refusal(answer, key)
         # Its path only: credentials go to our own server, whatever the header says.
@@ -292,6 +296,11 @@ def _whole(
     )
 
 
+def _entry(item: dict[str, Any]) -> Entry:
+    modified = datetime.fromisoformat(item["updated"]).timestamp()
+    return Entry(str(item["name"]), int(item["size"]), modified)
+
+
 def _contended(answer: Response) -> bool:
     return answer.status == 409
 
@@ -305,7 +314,7 @@ def _received(answer: Response) -> int:
 def _parsed(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise StorageError("the store's answer is not the JSON that was expected")
@@ -326,5 +335,7 @@ def _said(body: bytes) -> tuple[str, str]:
         return "", ""
     if not isinstance(error, dict):
         return "", ""
-    reasons = [str(e.get("reason", "")) for e in error.get("errors") or () if isinstance(e, dict)]
-    return (reasons or [""])[0], str(error.get("message", ""))
+    errors = error.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else None
+    reason = first.get("reason", "") if isinstance(first, dict) else ""
+    return str(reason), str(error.get("message", ""))

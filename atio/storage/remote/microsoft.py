@@ -120,26 +120,33 @@ class Versioned:
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Which account, where, and how to prove that it is ours."""
+    """Where an account is, and how to prove that it is ours."""
 
-    name: str | None
-    url: str | None
+    url: str
     signer: Signer
 
 
-def find_account(options: Options) -> Account:
-    """From ``storage_options`` as adlfs takes them, or AZURE_STORAGE_* variables."""
+def find_account(options: Options, host: str = "") -> Account:
+    """From ``storage_options`` as adlfs takes them, or AZURE_STORAGE_* variables.
+
+    ``host`` is the account's, where the URL names it.
+    """
     told = _connection(options)
     name = options.text("account_name", "azure_storage_account_name", "azure_account_name")
     name = name or told.get("accountname") or options.environment("AZURE_STORAGE_ACCOUNT_NAME")
+    name = host.partition(".")[0] or name
     url = options.text("endpoint_url", "endpoint", "azure_endpoint", "azure_storage_endpoint")
-    url = url or told.get("blobendpoint")
-    host = options.text("account_host")
-    if url is None and host is not None:
+    named = options.text("account_host")
+    if url is None and host:
         url = f"https://{host}"
+    url = url or told.get("blobendpoint")
+    if url is None and named is not None:
+        url = f"https://{named}"
     if url is None and name is not None:
         suffix = told.get("endpointsuffix", "core.windows.net")
         url = f"{told.get('defaultendpointsprotocol', 'https')}://{name}.blob.{suffix}"
+    if url is None:
+        raise InputError("no account was named", hint="give account_name in storage_options")
     key = options.secret("account_key", "access_key", "azure_storage_account_key", "azure_account_key")
     key = key or _secret(told.get("accountkey"))
     sas = options.secret("sas_token", "sas_key", "azure_storage_sas_token", "azure_storage_sas_key")
@@ -149,8 +156,10 @@ def find_account(options: Options) -> Account:
     client = options.text("client_id", "azure_storage_client_id", "azure_client_id")
     password = options.secret("client_secret", "azure_storage_client_secret", "azure_client_secret")
     anonymous = options.flag("anon", "skip_signature", "azure_skip_signature")
+    if anonymous is None and key is None and sas is None and credential is None and client is None:
+        anonymous = (options.environment("AZURE_STORAGE_ANON") or "").lower() in ("1", "true", "yes", "on")
     if anonymous:
-        return Account(name, url, Versioned(Anonymous()))
+        return Account(url, Versioned(Anonymous()))
     if key is None and sas is None and credential is None and client is None:
         key = _secret(options.environment("AZURE_STORAGE_ACCOUNT_KEY"))
         sas = _secret(options.environment("AZURE_STORAGE_SAS_TOKEN"))
@@ -158,14 +167,15 @@ def find_account(options: Options) -> Account:
         password = password or _secret(options.environment("AZURE_STORAGE_CLIENT_SECRET"))
         tenant = tenant or options.environment("AZURE_STORAGE_TENANT_ID")
     if isinstance(credential, str):
-        key, credential = Secret(credential), None
+        given, credential = Secret(credential), None
+        key, sas = (key, given) if "sig=" in given.reveal() else (given, sas)
     if key is not None and name is not None:
-        return Account(name, url, SharedKey(name, key))
+        return Account(url, SharedKey(name, key))
     if sas is not None:
-        return Account(name, url, SharedAccess(sas))
+        return Account(url, SharedAccess(sas))
     if credential is None:
         credential = _identity(tenant, client, password)
-    return Account(name, url, Versioned(Bearer(_tokens(credential))))
+    return Account(url, Versioned(Bearer(_tokens(credential))))
 
 
 def _connection(options: Options) -> dict[str, str]:

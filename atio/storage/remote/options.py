@@ -21,7 +21,10 @@ _WITHOUT_EFFECT = frozenset(
     version_aware cache_regions max_concurrency fixed_upload_size
     max_pool_connections retries consistency cache_timeout access check_connection
     default_location conditional_put aws_conditional_put copy_if_not_exists aws_s3_allow_unsafe_rename
-    location_mode assume_container_exists socket_timeout timeout
+    location_mode assume_container_exists socket_timeout timeout requests_timeout request_session
+    session_kwargs secure_serialize cache_options api_version parameter_validation tcp_keepalive
+    user_agent user_agent_extra request_checksum_calculation response_checksum_validation
+    exclude_shared_token_cache_credential
     allow_http aws_allow_http azure_allow_http google_allow_http use_ssl
     """.split()  # noqa: SIM905 - as readable as it gets
 )
@@ -112,8 +115,8 @@ class Options:
 
     def finish(self) -> None:
         """Refuse what nothing asked for."""
-        for name in self._found:
-            if name not in self._asked and name not in _WITHOUT_EFFECT:
+        for name, value in self._found.items():
+            if value is not None and name not in self._asked and name not in _WITHOUT_EFFECT:
                 known = self._asked | _WITHOUT_EFFECT
                 raise InputError(f"there is no storage option {name!r}", hint=meant(name, known))
 
@@ -151,7 +154,7 @@ def line(options: Options) -> Line:
     if not isinstance(verify, bool | str):
         verify = options.environment("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE") or True
     return Line(
-        connect_timeout=options.seconds(10.0, "connect_timeout"),
+        connect_timeout=options.seconds(10.0, "connect_timeout", "connection_timeout"),
         read_timeout=options.seconds(60.0, "read_timeout"),
         verify=verify,
     )

@@ -7,21 +7,24 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote_plus
 
 from atio.errors import AtioError, InputError, StorageError
 from atio.storage.backoff import Backoff
 from atio.storage.base import Buffer, Entry
 from atio.storage.remote import xml
-from atio.storage.remote.answers import AnsweringBucket, span
-from atio.storage.remote.aws import Anonymous, Keys, SignatureV4, find_keys
+from atio.storage.remote.answers import AnsweringBucket, span, understood
+from atio.storage.remote.aws import Anonymous, Keys, SignatureV4, find_endpoint, find_keys
 from atio.storage.remote.bucket import Condition, ContendedError, Facts, Part, TakenError, Upload
 from atio.storage.remote.client import Client, settled, told
 from atio.storage.remote.connections import connections
 from atio.storage.remote.failures import harmless, refusal
 from atio.storage.remote.messages import Endpoint, Line, Request, Response
 from atio.storage.remote.options import Options, endpoint, line
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _MARK = "x-amz-meta-atio-write"
 _BULK = 1000
@@ -31,9 +34,12 @@ _REGION = re.compile(r"[a-z0-9-]{1,64}")
 _EXTRAS = {
     "ACL": "x-amz-acl",
     "BucketKeyEnabled": "x-amz-server-side-encryption-bucket-key-enabled",
+    "CacheControl": "Cache-Control",
+    "ContentType": "Content-Type",
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "StorageClass": "x-amz-storage-class",
+    "Tagging": "x-amz-tagging",
 }
 """What s3fs calls ``s3_additional_kwargs``."""
 
@@ -89,7 +95,7 @@ class S3Bucket(AnsweringBucket):
         url = options.text(
             "endpoint_url", "endpoint", "aws_endpoint_url", "aws_endpoint", "aws_endpoint_url_s3"
         )
-        url = url or options.environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+        url = url or options.environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") or find_endpoint(options)
         keys, region = find_keys(options)
         extras = {}
         for word, value in options.mapping("s3_additional_kwargs").items():
@@ -234,12 +240,9 @@ class S3Bucket(AnsweringBucket):
             if answer.status != 200:
                 raise self.refusal(answer, prefix)
             root = xml.parsed(answer.body)
-            for item in xml.children(root, "Contents"):
-                yield Entry(
-                    unquote_plus(xml.text(item, "Key")),
-                    int(xml.text(item, "Size")),
-                    datetime.fromisoformat(xml.text(item, "LastModified")).timestamp(),
-                )
+            with understood(f"{self.url}/{prefix}"):
+                found = [_entry(item) for item in xml.children(root, "Contents")]
+            yield from found
             following = xml.text(root, "NextContinuationToken")
             if not following:
                 return
@@ -300,6 +303,14 @@ def _conditions(condition: Condition | None) -> dict[str, str]:
     if condition is None:
         return {}
     return {"If-None-Match": "*"} if condition.token is None else {"If-Match": condition.token}
+
+
+def _entry(item: Element) -> Entry:
+    return Entry(
+        unquote_plus(xml.text(item, "Key")),
+        int(xml.text(item, "Size")),
+        datetime.fromisoformat(xml.text(item, "LastModified")).timestamp(),
+    )
 
 
 def _contended(answer: Response) -> bool:
