@@ -25,7 +25,7 @@ from atio.cli.arguments import (
 )
 from atio.cli.kinds import KINDS, STDIN, compressed, kind_of
 from atio.cli.output import Progress, Screen, plural, print_json, progress, size
-from atio.errors import InputError, UnsupportedError
+from atio.errors import InputError, NotFoundError, UnsupportedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,6 +94,7 @@ def import_(
                 token=token,
                 expected_version=expected_version,
                 new_format=format if before is None else None,
+                place=table,  # not as the table calls itself: that leaves out who is asking
             )
         except InputError as error:  # of the rows: before the first file there is no current one
             error.at(file=sources.current)
@@ -199,7 +200,12 @@ def copy(
 
 
 def _newest(table: Table) -> Snapshot | None:
-    return table.snapshot() if table.exists(table.url) else None
+    try:
+        return table.snapshot()
+    except NotFoundError:
+        if table.branch is not None:
+            raise  # branches are not made by writing
+        return None
 
 
 def _types(given: list[str] | None) -> dict[str, pa.DataType]:
@@ -237,12 +243,13 @@ def _commit(
     token: str | None,
     expected_version: int | None,
     new_format: str | None,
+    place: str,
 ) -> Snapshot:
     rows = sources.tables()
     if new_format is not None:
         # Created with the first file's columns, so that nothing is left behind if that cannot be read.
         first = next(rows)
-        table.create(table.url, first.schema, format=new_format)
+        table.create(place, first.schema, format=new_format)
         rows = chain((first,), rows)
     write = table.overwrite if overwrite else table.append
     return write(rows, message=message, token=token, expected_version=expected_version)
