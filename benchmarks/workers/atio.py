@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pyarrow as pa
@@ -64,6 +65,40 @@ class Atio(Subject):
         """A table of so many data files, of one version."""
         table = Table.create(root, small(0).schema, properties={"append.merge": "false"}, durable=False)
         table.commit(*(table.stage(small(number, rows=1)) for number in range(count)))
+
+    def do_named(self, root: str, first: int, count: int) -> None:
+        """So many more data files by name alone, each with the statistics of 100 rows of its own."""
+        if not Table.exists(root):
+            Table.create(root, small(0).schema, durable=False)
+        table = Table.open(root, durable=False)
+        staged = table.stage(small(0))
+        (like,) = staged.files
+        identity = next(line[0] for line in like.stats if line[1] == 0)  # of "id"
+        others = tuple(line for line in like.stats if line[0] != identity)
+        files = tuple(
+            like.replace(
+                path=f"data/{os.urandom(12).hex()}.parquet",
+                stats=((identity, 100 * n, 100 * n + 99, 0), *others),
+            )
+            for n in range(first, first + count)
+        )
+        # A commit makes sure that they are there.
+        with mock.patch("atio.table.present.StillThere.apply", lambda _, draft: draft):
+            table.commit(staged.replace(files=files))
+
+    def do_plan(self, root: str, values: list[int]) -> dict[str, Any]:
+        """Open the table and find the files that may have a value, for each anew; the first also imports."""
+
+        def files(value: int) -> int:
+            return len(list(Table.open(root).snapshot().scan(where=col("id") == value).files()))
+
+        found = [lap(lambda value=value: files(value)) for value in values]
+        return {
+            "first": found[0][0],
+            "laps": [seconds for seconds, _ in found[1:]],
+            "files": [count for _, count in found],
+            "peak": status("VmHWM"),
+        }
 
     def do_evolve(self, root: str) -> dict[str, float]:
         """Open the table and change its columns, each change a version."""
