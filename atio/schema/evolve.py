@@ -46,13 +46,13 @@ class AddColumn(msgspec.Struct, frozen=True):
         if not made.nullable and self.default is None:
             raise SchemaError(
                 f"column {_shown(self.path)} may not be null, so rows that are there need a value in it",
-                column=_shown(self.path),
+                column=_dotted(self.path),
                 hint="give a default, or let it be nullable",
             )
 
         def add(found: Fields) -> Fields:
             if name in [field.name for field in found]:
-                raise SchemaError(f"there is a column {_shown(self.path)} already", column=_shown(self.path))
+                raise SchemaError(f"there is a column {_shown(self.path)} already", column=_dotted(self.path))
             place = 0 if self.first else len(found)
             if self.after is not None:
                 place = _place(found, self.after, (*self.path[:-1], self.after)) + 1
@@ -69,13 +69,13 @@ class AddColumn(msgspec.Struct, frozen=True):
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise SchemaError(
                 f"the default {self.default!r} of column {_shown(self.path)} is no {kind}: {error}",
-                column=_shown(self.path),
+                column=_dotted(self.path),
                 hint="give a default of the column's type",
             ) from error
         if value is None:
             raise UnsupportedError(
                 f"a column of type {kind} cannot have a default",
-                column=_shown(self.path),
+                column=_dotted(self.path),
                 hint="leave it out: the rows that are there get null",
             )
         return value
@@ -93,7 +93,7 @@ class DropColumn(msgspec.Struct, frozen=True):
             if len(found) == 1:
                 raise SchemaError(
                     f"column {_shown(self.path)} is the only one there",
-                    column=_shown(self.path),
+                    column=_dotted(self.path),
                     hint="overwrite the table, or drop what it is a part of",
                 )
             return (*found[:place], *found[place + 1 :])
@@ -157,7 +157,7 @@ class WidenColumn(msgspec.Struct, frozen=True):
             if not holds_all(self.type, old):
                 raise SchemaError(
                     f"column {_shown(self.path)} is {old}, and {self.type} does not hold all values of that",
-                    column=_shown(self.path),
+                    column=_dotted(self.path),
                     hint="write the table anew with the other type: read it, cast the column, overwrite()",
                 )
             kept = field.default
@@ -195,7 +195,7 @@ class ForbidNulls(msgspec.Struct, frozen=True):
         if len(self.path) > 1:
             raise UnsupportedError(
                 f"{_shown(self.path)} is a part of a column: only whole columns can be made not nullable",
-                column=_shown(self.path),
+                column=_dotted(self.path),
                 hint=f'a check does it: add_check(…, "{".".join(self.path)} is not null")',
             )
         place = _place(fields, self.path[0], self.path)
@@ -216,7 +216,7 @@ def _within(fields: Fields, parent: Path, action: Callable[[Fields], Fields], ab
     place = _place(fields, parent[0], here)
     field = fields[place]
     if not isinstance(field.type, spec.StructType):
-        raise SchemaError(f"column {_shown(here)} is no struct: it has no parts", column=_shown(here))
+        raise SchemaError(f"column {_shown(here)} is no struct: it has no parts", column=_dotted(here))
     inner = _within(field.type.fields, parent[1:], action, here)
     made = field.replace(type=field.type.replace(fields=inner))
     return (*fields[:place], made, *fields[place + 1 :])
@@ -228,14 +228,18 @@ def _place(fields: Fields, name: str, path: Path) -> int:
         what = "no column" if name not in names else "more than one column"
         raise SchemaError(
             f"there is {what} {_shown(path)}",
-            column=_shown(path),
+            column=_dotted(path),
             hint=meant(name, names) or f"there are {', '.join(names[:20])}",
         )
     return names.index(name)
 
 
 def _shown(path: Path) -> str:
-    return repr(".".join(path))
+    return repr(_dotted(path))
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(path)
 
 
 # -- types that hold all of another's values ---------------------------------------------------------

@@ -14,6 +14,7 @@ from atio.model import schema as spec
 from atio.schema import scalars
 from atio.schema.bound import BoundSchema
 from atio.schema.cast import cast, castable
+from atio.schema.parts import completed, grown
 from atio.schema.read import default, plain, positions
 from atio.schema.types import MAX_DICTIONARY, Ids, field_from_arrow, type_from_arrow
 
@@ -32,7 +33,8 @@ class Fitter:
     last_schema_id, last_field_id
         The highest ids ever used.
     grow
-        Columns that the schema does not have are added to it, behind the others and nullable.
+        Columns, and parts of structs, that the schema does not have are added to it, behind the others and
+        nullable.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class Fitter:
         fields = []
         for field in self._schema.spec.fields:
             if field.name in found.names:
-                promoted = _promoted(field.type, found.field(field.name).type, self._ids)
+                promoted = _promoted(field.type, found.field(field.name).type, self._ids, grow=self._grow)
                 if promoted is not field.type:
                     field = field.replace(type=promoted)  # noqa: PLW2901
             fields.append(field)
@@ -154,9 +156,10 @@ class Fitter:
         self._schema = BoundSchema(spec.Schema(id=self._new_schema_id, fields=fields, metadata=metadata))
 
     def _column(self, table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+        assert self._schema is not None
+        own = self._schema.spec.fields[self._schema.arrow.get_field_index(field.name)]
         position = table.schema.get_field_index(field.name)
         if position < 0:
-            own = self._schema.spec.fields[self._schema.arrow.get_field_index(field.name)]  # type: ignore[union-attr]
             if own.default is not None:
                 return pa.chunked_array([default(own, table.num_rows, field.type)])
             if not field.nullable:
@@ -166,7 +169,7 @@ class Fitter:
                     hint="add the column to the data",
                 )
             return pa.chunked_array([pa.nulls(table.num_rows, field.type)])
-        column = table.column(position)
+        column = completed(table.column(position), own, field.type)
         if pa.types.is_dictionary(field.type) and castable(column.type, field.type):
             return self._categorical(column, field)
         return cast(column, field, self._rows)
@@ -253,23 +256,24 @@ class Fitter:
         return BoundSchema(spec.Schema(id=self._new_schema_id, fields=fields, metadata=schema.spec.metadata))
 
 
-def _promoted(kind: spec.Type, found: pa.DataType, ids: Ids) -> spec.Type:
+def _promoted(kind: spec.Type, found: pa.DataType, ids: Ids, *, grow: bool) -> spec.Type:
     if kind == "null":
         return kind if pa.types.is_null(found) else type_from_arrow(found, ids)
     if isinstance(kind, spec.StructType) and pa.types.is_struct(found):
         fields = tuple(
-            f.replace(type=_promoted(f.type, found.field(f.name).type, ids))
+            f.replace(type=_promoted(f.type, found.field(f.name).type, ids, grow=grow))
             if found.get_field_index(f.name) >= 0
             else f
             for f in kind.fields
         )
         same = all(new.type is old.type for new, old in zip(fields, kind.fields, strict=True))
-        return kind if same else kind.replace(fields=fields)
+        made = kind if same else kind.replace(fields=fields)
+        return grown(made, found, ids) if grow else made
     if isinstance(kind, spec.ListType) and hasattr(found, "value_field"):
-        item = _promoted(kind.item.type, found.value_type, ids)
+        item = _promoted(kind.item.type, found.value_type, ids, grow=False)
         return kind if item is kind.item.type else kind.replace(item=kind.item.replace(type=item))
     if isinstance(kind, spec.MapType) and pa.types.is_map(found):
-        value = _promoted(kind.value.type, found.item_type, ids)
+        value = _promoted(kind.value.type, found.item_type, ids, grow=False)
         return kind if value is kind.value.type else kind.replace(value=kind.value.replace(type=value))
     return kind
 

@@ -6,7 +6,8 @@ upon the state it builds on: by statistics, or by reading the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -114,15 +115,27 @@ class Ensure(msgspec.Struct, frozen=True):
         assert draft.schema is not None
         files = tuple(file for file in draft.files if file.path not in self.known)
         manifests = tuple(ref for ref in draft.manifests if ref.path not in self.known)
-        _check_files(draft, [self.rule(draft.schema)], files, manifests)
+        with _correctable():
+            _check_files(draft, [self.rule(draft.schema)], files, manifests)
         return draft
 
     def looked(self, objects: Objects, state: State) -> Ensure:
         """The same, the rows of a state having been looked at."""
         snapshot = state.snapshot
-        _check(objects, [self.rule(state.schema)], snapshot, state.schema)
+        with _correctable():
+            _check(objects, [self.rule(state.schema)], snapshot, state.schema)
         known = {file.path for file in snapshot.files} | {ref.path for ref in snapshot.manifests}
         return msgspec.structs.replace(self, known=frozenset(known))
+
+
+@contextmanager
+def _correctable() -> Iterator[None]:
+    """What is not there yet cannot be taken away: the rows can be corrected."""
+    try:
+        yield
+    except ConstraintError as error:
+        error.hint = "correct these rows first, with update() or delete()"
+        raise
 
 
 def check_version(objects: Objects, catalog: Catalog, snapshot: Snapshot, schema: BoundSchema) -> None:

@@ -116,6 +116,15 @@ def test_a_check_added_while_a_writer_writes_is_not_bypassed(monkeypatch: pytest
         assert listing(table._objects.storage) == required(table._objects.storage)
 
 
+def test_what_stands_in_the_way_of_a_constraint_is_to_be_corrected() -> None:
+    """The constraint is not there yet, so the hint is not to take it away."""
+    table = Table(MemoryStorage())
+    table.append({"id": [1, 2], "price": [-1.0, None]})
+    for add in (lambda: table.add_check("positive", "price > 0"), lambda: table.set_not_null("price")):
+        with pytest.raises(ConstraintError, match=r"(?s)id=.*→ correct these rows first"):
+            add()
+
+
 def test_rows_that_land_while_a_check_is_added_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     table = created()
     table.append(rows(1))

@@ -160,6 +160,39 @@ def test_appends_grow_the_columns_if_asked(table: Table) -> None:
     assert table.snapshot(2).schema.names == SCHEMA.names
 
 
+def test_appends_grow_structs_too(table: Table) -> None:
+    """Parts are matched by name, as columns are: missing ones have their default, new ones if asked."""
+    table.add_column("point.z", pa.int32(), default=7)
+    table.append(rows(4))  # a writer that does not know of it
+    reordered = {"y": 1, "x": 2, "w": {"deep": 0.5}}
+    with pytest.raises(SchemaError, match=r"'point\.w'.*is not in the table") as caught:
+        table.append([{**row(5), "point": reordered}])
+    assert caught.value.column == "point.w"
+    before = table.schema
+    table.append([{**row(5), "point": reordered}], schema_mode="merge")
+    table.append(
+        [{**row(6), "point": {"w": {"deeper": "x"}}}, {**row(7), "point": None}], schema_mode="merge"
+    )
+    assert table.to_arrow()["point"].to_pylist()[3:] == [
+        {"x": 4, "y": -4, "z": 7, "w": None},
+        {"x": 2, "y": 1, "z": 7, "w": {"deep": 0.5, "deeper": None}},
+        {"x": None, "y": None, "z": 7, "w": {"deep": None, "deeper": "x"}},
+        None,
+    ]
+    assert table.snapshot(4).schema == before
+    assert table.to_arrow(["id"], where="point.w.deeper = 'x'")["id"].to_pylist() == [6]
+    assert table.verify().ok
+
+
+def test_a_part_that_may_not_be_null_is_not_left_out() -> None:
+    table = Table(MemoryStorage())
+    inner = pa.struct([pa.field("x", pa.int32(), nullable=False), ("y", pa.int32())])
+    table.append(pa.table({"p": pa.array([{"x": 1, "y": 2}], inner)}, pa.schema([("p", inner)])))
+    with pytest.raises(SchemaError, match=r"'p\.x'.*may not be null"):
+        table.append([{"p": {"y": 3}}])
+    assert table.version == 1
+
+
 def test_files_staged_before_a_change(table: Table) -> None:
     staged = table.stage(rows(4))
     table.rename_column("name", "title")
@@ -218,6 +251,7 @@ def test_what_is_refused(table: Table, call: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         call(table)
     assert caught.value.table
+    assert "\"'" not in str(caught.value)
     assert (table.version, table.to_arrow()) == (2, before)
     with pytest.raises(UnsupportedError):
         table.add_column("n", pa.list_(pa.int8()), default=[1])
