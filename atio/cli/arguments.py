@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TablePath = Annotated[
     str,
     typer.Argument(
-        metavar="TABLE", help="Folder of the table; TABLE@NAME for a branch of it.", show_default=False
+        metavar="TABLE", help="Folder or URL of the table; TABLE@NAME for a branch of it.", show_default=False
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -10,7 +10,7 @@ from atio.commit.build import Request
 from atio.commit.changes import AddFiles, Change
 from atio.commit.loop import Committer
 from atio.commit.state import State, branch_of, consistently, file_schema, load_schema, refuse_unknown_writes
-from atio.errors import ConflictError, ContendedError, InputError
+from atio.errors import ConflictError, ContendedError
 from atio.metadata.objects import Objects
 from atio.model.pointer import Branch
 from atio.model.snapshot import DataFile, Snapshot
@@ -27,7 +27,6 @@ _MOVES_ROWS = frozenset({"compact"})
 
 def create(committer: Committer, name: str, version: int | str | None) -> None:
     """See ``Table.create_branch``."""
-    _refuse_on_a_branch(committer.objects)
     found = consistently(
         committer.objects, lambda state: lookup.find(committer.objects, state, version, None).version
     )
@@ -36,7 +35,6 @@ def create(committer: Committer, name: str, version: int | str | None) -> None:
 
 def drop(committer: Committer, name: str) -> None:
     """See ``Table.drop_branch``."""
-    _refuse_on_a_branch(committer.objects)
     _amend(committer, "drop branch", DropBranch(name))
 
 
@@ -44,18 +42,9 @@ def _amend(committer: Committer, operation: str, change: CreateBranch | DropBran
     committer.commit(Request(operation, (change,), makes_version=False))
 
 
-def _refuse_on_a_branch(objects: Objects) -> None:
-    if objects.branch is not None:
-        raise InputError(
-            f"this is the branch {objects.branch!r}, not the table",
-            hint="open the table without branch= for what concerns its branches",
-        )
-
-
 def merge(committer: Committer, name: str, message: str | None) -> Snapshot:
     """See ``Table.merge_branch``."""
     objects = committer.objects
-    _refuse_on_a_branch(objects)
     for attempt in range(_ATTEMPTS):
         request, newest = consistently(objects, partial(_request, objects, name, message))
         if request is None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from atio.table.face.handle import Handle, check_name
 from atio.table.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    pass
 
 
 class Branches(Handle):
@@ -38,6 +35,7 @@ class Branches(Handle):
         with self._located():
             check_name("branch", name)
             check_words(branch=name)
+            self._refuse_on_a_branch("branches")
             branches.create(self._writer.committer, name, version)
         return type(self)(self._objects.storage, branch=name, retry=self._retry, clock=self._clock)
 
@@ -58,6 +56,7 @@ class Branches(Handle):
 
         with self._located():
             check_words(message=message)
+            self._refuse_on_a_branch("branches")
             return self._snapshot(branches.merge(self._writer.committer, name, message))
 
     def drop_branch(self, name: str) -> None:
@@ -65,4 +64,5 @@ class Branches(Handle):
         from atio.table import branches
 
         with self._located():
+            self._refuse_on_a_branch("branches")
             branches.drop(self._writer.committer, name)

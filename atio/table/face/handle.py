@@ -181,7 +181,7 @@ class Handle(Doors):
     def _refuse_on_a_branch(self, what: str) -> None:
         if self.branch is not None:
             raise InputError(
-                f"the table has {what}, for all its branches; this is the branch {self.branch!r}",
+                f"this is the branch {self.branch!r}; {what} are of the table as a whole",
                 hint="open the table without branch=",
             )
 

@@ -82,7 +82,7 @@ class Settings(Handle):
         from atio.table.layout import sort_fields
 
         with self._located():
-            self._refuse_on_a_branch("an order")
+            self._refuse_on_a_branch("sort orders")
             fields = sort_fields(sort_by, self._state().schema)
             self._writer.amend("sort", SetLayout(sorting=fields))
 
