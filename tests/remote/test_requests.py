@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import threading
@@ -74,6 +75,21 @@ def test_an_append(storage: ObjectStorage, proxy: Proxy) -> None:
     table.append({"x": [3]})
     assert proxy.log.total == 4
     assert table.to_arrow()["x"].to_pylist() == [0, 1, 2, 3]
+
+
+def test_an_append_to_a_table_opened_just_now(storage: ObjectStorage, proxy: Proxy) -> None:
+    """Four round trips as well: what the pointer names comes at once, and what is new goes at once."""
+    Table(storage).append({"x": [0]})
+    numbers, pair = itertools.count(), threading.Barrier(2, timeout=30)
+
+    def in_pairs(_: Message) -> None:
+        if 1 <= next(numbers) <= 4:
+            pair.wait()
+
+    proxy.log.clear()
+    proxy.before = in_pairs
+    assert Table(storage).append({"x": [1]}).version == 2
+    assert (proxy.log.total, proxy.log.depth) == (6, 4)
 
 
 def test_opening(storage: ObjectStorage, proxy: Proxy) -> None:
