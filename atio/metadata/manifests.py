@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from atio.columns import column
 from atio.errors import DamagedError
-from atio.metadata.columns import column
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Deleted, Footer, ManifestRef, PartitionValue
 from atio.schema import scalars

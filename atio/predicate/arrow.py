@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as pt
 
+from atio.columns import scalar
 from atio.errors import InputError
 from atio.predicate import load
 from atio.predicate.bound import Const, Field, Op, Value, fields
@@ -122,7 +123,7 @@ def apply(op: Op, args: list[Datum]) -> Datum:
         case "or":
             return reduce(pc.or_kleene, args)
         case "known":
-            return _unless_null(args[0], pa.scalar(op.option))
+            return _unless_null(args[0], scalar(op.option, pa.bool_()))
         case "in":
             return _member(args[0], op.option)
         case "like":
@@ -147,7 +148,7 @@ def _member(values: Datum, options: pa.Array) -> Datum:
 
 
 def _unless_null(values: Datum, found: Datum) -> Datum:
-    return pc.if_else(pc.is_valid(values), found, pa.scalar(None, pa.bool_()))
+    return pc.if_else(pc.is_valid(values), found, scalar(None, pa.bool_()))
 
 
 _UNARY: dict[str, Callable[[Datum], Datum]] = {
@@ -218,11 +219,11 @@ def _may_be_nan(datum: Datum) -> bool:
 
 def _remainder(left: Datum, right: Datum) -> Datum:
     """With the sign of the dividend; null for a divisor of zero."""
-    zero, one = pa.scalar(0, right.type), pa.scalar(1, right.type)
-    divisor = pc.if_else(pc.equal(right, zero), pa.scalar(None, right.type), right)
+    zero, one = scalar(0, right.type), scalar(1, right.type)
+    divisor = pc.if_else(pc.equal(right, zero), scalar(None, right.type), right)
     if pt.is_signed_integer(right.type):
         # The least integer has no quotient by -1; the remainder by 1 is the same.
-        divisor = pc.if_else(pc.equal(divisor, pa.scalar(-1, right.type)), one, divisor)
+        divisor = pc.if_else(pc.equal(divisor, scalar(-1, right.type)), one, divisor)
     return pc.subtract(left, pc.multiply(pc.divide(left, divisor), divisor))
 
 

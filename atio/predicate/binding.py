@@ -6,6 +6,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import scalar
 from atio.errors import InputError, meant
 from atio.predicate import tree
 from atio.predicate.bound import Bound, Const, Field, Value
@@ -30,7 +31,7 @@ def bind(where: Where, schema: pa.Schema) -> Bound:
     node = parse(where)
     bound = bind_value(node, schema)
     if pt.is_null(bound.type):
-        return msgspec.structs.replace(bound, root=Const(pa.scalar(None, BOOL)))
+        return msgspec.structs.replace(bound, root=Const(scalar(None, BOOL)))
     if bound.type != BOOL:
         raise InputError(
             f"{node} is {bound.type}, not a condition", hint="compare it with something: … > 0, … = 'x'"
@@ -106,7 +107,7 @@ class _Binder:
     def _typed(self, node: AnyNode, wanted: str, user: str) -> Value:
         found = settled(self.value(node))
         if pt.is_null(found.type):
-            return Const(pa.scalar(None, BOOL if wanted == "bool" else pa.string()))
+            return Const(scalar(None, BOOL if wanted == "bool" else pa.string()))
         if family(found.type) != wanted:
             raise InputError(f"{node} is {found.type}; {user} need {wanted}")
         return found
@@ -114,7 +115,7 @@ class _Binder:
     def _is_nan(self, arg: AnyNode) -> Value:
         found = settled(self.value(arg))
         if pt.is_null(found.type):
-            return Const(pa.scalar(None, BOOL))
+            return Const(scalar(None, BOOL))
         if not pt.is_floating(found.type):
             raise InputError(f"{arg} is {found.type}, which has no NaN", hint="is_null() tests for nulls")
         return operation("is_nan", [found], BOOL)
@@ -128,7 +129,7 @@ class _Binder:
             parts = tuple(lower(part) if isinstance(part, str) else part for part in parts)
         made = Pattern(parts)
         if made.shape[0] == "equals":
-            return operation("eq", [text, Const(pa.scalar(made.shape[1], text.type))], BOOL)
+            return operation("eq", [text, Const(scalar(made.shape[1], text.type))], BOOL)
         return operation("like", [text], BOOL, made)
 
     def _abs(self, arg: AnyNode) -> Value:

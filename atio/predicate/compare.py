@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import column, scalar
 from atio.predicate import tree
 from atio.predicate.bound import Const, Name, Value
 from atio.predicate.fit import Place
@@ -31,13 +32,13 @@ def compare(op: tree.Comparison, left: Pending, right: Pending, node: AnyNode) -
     if family(left.type) is None:
         raise mismatch(left.type, "anything", node)
     if right.kind == "null" or pt.is_null(left.type):
-        return Const(pa.scalar(None, BOOL))
+        return Const(scalar(None, BOOL))
     place = placed(right, left, node)
     if not place.exact:
         return _between_points(op, left, place)
     if isinstance(place.floor, float) and place.floor != place.floor:
         return _against_nan(op, left)
-    return operation(_NAMES[op], [left, Const(pa.scalar(place.floor, left.type))], BOOL)
+    return operation(_NAMES[op], [left, Const(scalar(place.floor, left.type))], BOOL)
 
 
 def _between_points(op: tree.Comparison, left: Value, place: Place) -> Value:
@@ -47,7 +48,7 @@ def _between_points(op: tree.Comparison, left: Value, place: Place) -> Value:
     if op in ("=", "!=") or place.floor is None:
         return known(left, op in ("!=", ">", ">="))
     below: Name = "le" if op in ("<", "<=") else "gt"
-    return operation(below, [left, Const(pa.scalar(place.floor, left.type))], BOOL)
+    return operation(below, [left, Const(scalar(place.floor, left.type))], BOOL)
 
 
 def _against_nan(op: tree.Comparison, left: Value) -> Value:
@@ -63,7 +64,7 @@ def _compare_values(op: tree.Comparison, left: Value, right: Value, node: AnyNod
     if kind is None or family(kind) is None:
         raise mismatch(left.type, str(right.type), node)
     if pt.is_null(kind):
-        return Const(pa.scalar(None, BOOL))
+        return Const(scalar(None, BOOL))
     return operation(_NAMES[op], [cast(left, kind), cast(right, kind)], BOOL)
 
 
@@ -72,14 +73,14 @@ def member(value: Value, options: Sequence[Literal], node: AnyNode) -> Value:
     if family(value.type) is None:
         raise mismatch(value.type, "anything", node)
     if not options:
-        return Const(pa.scalar(False))
+        return Const(scalar(False, BOOL))
     if pt.is_null(value.type):
-        return Const(pa.scalar(None, BOOL))
+        return Const(scalar(None, BOOL))
     found: list[Any] = _of_type(options, value.type)
     others: list[Value] = []
     for option in options[len(found) :]:
         if option.kind == "null":
-            others.append(Const(pa.scalar(None, BOOL)))
+            others.append(Const(scalar(None, BOOL)))
         elif (place := placed(option, value, node)).exact:
             if place.floor != place.floor:
                 others.append(_against_nan("=", value))
@@ -89,12 +90,18 @@ def member(value: Value, options: Sequence[Literal], node: AnyNode) -> Value:
     if not found:
         others.insert(0, known(value, answer=False))
     elif len(found) == 1:
-        others.insert(0, operation("eq", [value, Const(pa.scalar(found[0], value.type))], BOOL))
+        others.insert(0, operation("eq", [value, Const(scalar(found[0], value.type))], BOOL))
     else:
         # Both zeros are equal; Arrow's and Polars' sets tell them apart.
         zero = [-0.0] if pt.is_floating(value.type) and 0.0 in found else []
-        others.insert(0, operation("in", [value], BOOL, pa.array(found + zero, value.type)))
+        others.insert(0, operation("in", [value], BOOL, _options(found + zero, value.type)))
     return operation("or", others, BOOL)
+
+
+def _options(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if pt.is_temporal(kind) or pt.is_large_string(kind) or pt.is_large_binary(kind):
+        return pa.array(values, kind)
+    return column(values, kind)
 
 
 def _of_type(options: Sequence[Literal], kind: pa.DataType) -> list[Any]:
@@ -104,4 +111,4 @@ def _of_type(options: Sequence[Literal], kind: pa.DataType) -> list[Any]:
     if any(option.kind != wanted for option in options):
         return []
     ends = [Literal("int", min(values)), Literal("int", max(values))] if wanted == "int" else []
-    return values if all(placed(end, Const(pa.scalar(None, kind)), end).exact for end in ends) else []
+    return values if all(placed(end, Const(scalar(None, kind)), end).exact for end in ends) else []

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import scalar
 from atio.errors import InputError
 from atio.predicate import tree
 from atio.predicate.bound import Const, Name, Value
@@ -36,7 +37,7 @@ def arithmetic(op: str, left: Pending, right: Pending, node: AnyNode) -> Pending
     first, second = _operand(left, right), _operand(right, left)
     if pt.is_null(first.type) or pt.is_null(second.type):
         other = second.type if pt.is_null(first.type) else first.type
-        return Const(pa.scalar(None, other))
+        return Const(scalar(None, other))
     families = {family(first.type), family(second.type)}
     if not families <= {"int", "float", "decimal"}:
         raise InputError(f"{op} needs numbers, not {first.type} and {second.type}: {node}")
@@ -52,7 +53,7 @@ def _operand(value: Pending, other: Pending) -> Value:
     if pt.is_floating(other.type) or (other.type == pa.uint64() and value.kind == "int"):
         place = fit(value, other.type)
         if place is not None and place.exact:
-            return Const(pa.scalar(place.floor, other.type))
+            return Const(scalar(place.floor, other.type))
     return settled(value)
 
 
@@ -108,10 +109,10 @@ def _shared(node: AnyNode) -> Callable[[pa.DataType, pa.DataType], pa.DataType]:
 def _as(value: Pending, kind: pa.DataType) -> Value:
     if isinstance(value, Literal):
         if value.kind == "null":
-            return Const(pa.scalar(None, kind))
+            return Const(scalar(None, kind))
         place = None if pt.is_null(kind) else fit(value, kind)
         if place is not None and place.exact:
-            return Const(pa.scalar(place.floor, kind))
+            return Const(scalar(place.floor, kind))
     return cast(settled(value), kind)
 
 
@@ -119,7 +120,7 @@ def explicit_cast(value: Pending, kind: pa.DataType, node: tree.Cast) -> Value:
     if isinstance(value, Literal) and value.kind == "string":
         place = fit(value, kind)
         if place is not None and place.exact:
-            return Const(pa.scalar(place.floor, kind))
+            return Const(scalar(place.floor, kind))
     found = settled(value)
     allowed = family(kind) in _CASTS.get(family(found.type) or "", ())
     if allowed and pt.is_timestamp(found.type):

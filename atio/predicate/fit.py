@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from atio.columns import scalar
 from atio.errors import InputError
 from atio.predicate.temporal import DAY, When, fixed_offset, when
 from atio.predicate.tree import Literal
@@ -188,7 +189,7 @@ def _offset(shown: int, zone: str) -> int:
     import pyarrow.compute as pc
 
     try:
-        return shown - int(pc.assume_timezone(pa.scalar(shown, pa.timestamp("s")), zone).value)
+        return shown - int(pc.assume_timezone(scalar(shown, pa.timestamp("s")), zone).value)
     except pa.ArrowInvalid as error:
         raise InputError(
             f"the time is not one moment in the column's zone {zone}: {error}",

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types as pt
 
+from atio.columns import column, scalar
 from atio.predicate.arrow import cast
 from atio.predicate.bound import Bound, Const, Field, Op, Value
 from atio.predicate.load import load
@@ -26,7 +27,8 @@ Mask = Any
 """A boolean Arrow array without nulls, one element a file, or a scalar for all files."""
 _FEW = 64
 """Needles up to which looking one by one is faster."""
-_YES, _NO = pa.scalar(True), pa.scalar(False)
+_YES, _NO = scalar(True, pa.bool_()), scalar(False, pa.bool_())
+_ZERO, _ONE = scalar(0, pa.int64()), scalar(1, pa.int64())
 
 
 class ColumnBounds(msgspec.Struct, frozen=True, eq=False):
@@ -61,14 +63,14 @@ class Statistics(Protocol):
 def may_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
     """The files that may have a row for which the condition is true: False means surely none."""
     found = _Pruner(statistics).outcomes(condition.root)
-    return _whole(_all(found.true, pc.greater(statistics.rows, 0)), statistics)
+    return _whole(_all(found.true, pc.greater(statistics.rows, _ZERO)), statistics)
 
 
 def all_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
     """The files of which every row surely makes the condition true (so those without rows, too)."""
     found = _Pruner(statistics).outcomes(condition.root)
     possible = _any(found.false, found.null)
-    return _whole(_any(pc.invert(possible), pc.equal(statistics.rows, 0)), statistics)
+    return _whole(_any(pc.invert(possible), pc.equal(statistics.rows, _ZERO)), statistics)
 
 
 def _whole(mask: Mask, statistics: Statistics) -> pa.BooleanArray:
@@ -114,7 +116,7 @@ def _surely(test: Callable[[Any, Any], Mask], left: Any, right: Any) -> Mask:
     """Whether a comparison of bounds holds; what is not known does not."""
     if left is None or right is None:
         return _NO
-    return pc.fill_null(test(left, right), False)
+    return pc.fill_null(test(left, right), _NO)
 
 
 class _Pruner:
@@ -181,7 +183,7 @@ class _Pruner:
         values = _ascending(_comparable(op.option))
         # The least value not below the lower bound: only if it is not above the upper one is any inside.
         place = _lower_bound(values, where.low)
-        least = values.take(pc.if_else(pc.less(place, len(values)), place, pa.scalar(None, pa.int64())))
+        least = values.take(pc.if_else(pc.less(place, _count(values)), place, scalar(None, pa.int64())))
         outside = _any(pc.is_null(least), _surely(pc.greater, least, where.high))
         only = _all(_surely(pc.equal, where.low, where.high), _surely(pc.equal, where.low, least))
         true = _all(where.some, pc.invert(outside))
@@ -194,7 +196,7 @@ class _Pruner:
         if not prefix or where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
             return Outcomes(where.some, where.some, where.null)
         low, high = (pc.utf8_slice_codeunits(bound, 0, len(prefix)) for bound in (where.low, where.high))
-        sought = pa.scalar(prefix, low.type)
+        sought = scalar(prefix, low.type)
         none = _any(_surely(pc.greater, low, sought), _surely(pc.less, high, sought))
         every = _NO
         if op.option.shape[0] == "starts":
@@ -223,17 +225,17 @@ class _Pruner:
         stats = (self._statistics.column(field.path) if leaf else None) or ColumnBounds()
         low, high = (_bounds(bound, field) for bound in (stats.lower, stats.upper))
         nulls, nans = stats.nulls, stats.nans
-        null = _YES if nulls is None else pc.fill_null(pc.greater(nulls, 0), True)
+        null = _YES if nulls is None else pc.fill_null(pc.greater(nulls, _ZERO), _YES)
         if not pt.is_floating(field.type):
-            nan, counted = _NO, pa.scalar(0)
+            nan, counted = _NO, _ZERO
         elif nans is None:
-            nan, counted = _YES, pa.scalar(0)
+            nan, counted = _YES, _ZERO
         else:
-            nan, counted = pc.fill_null(pc.greater(nans, 0), True), pc.fill_null(nans, 0)
+            nan, counted = pc.fill_null(pc.greater(nans, _ZERO), _YES), pc.fill_null(nans, _ZERO)
         if nulls is None:
             return Range(low, high, _YES, nan, null)
-        filled = pc.subtract(rows, pc.fill_null(nulls, 0))
-        return Range(low, high, pc.greater(filled, counted), _all(nan, pc.greater(filled, 0)), null)
+        filled = pc.subtract(rows, pc.fill_null(nulls, _ZERO))
+        return Range(low, high, pc.greater(filled, counted), _all(nan, pc.greater(filled, _ZERO)), null)
 
 
 _RULES: dict[str, Callable[[_Pruner, Op], Outcomes]] = {
@@ -281,8 +283,8 @@ def _equal(left: Range, right: Range) -> Outcomes:
 
 def _boolean(where: Range) -> Outcomes:
     """A boolean column as a condition."""
-    true = _all(where.some, pc.invert(_surely(pc.equal, where.high, pa.scalar(0, pa.uint8()))))
-    false = _all(where.some, pc.invert(_surely(pc.equal, where.low, pa.scalar(1, pa.uint8()))))
+    true = _all(where.some, pc.invert(_surely(pc.equal, where.high, scalar(0, pa.uint8()))))
+    false = _all(where.some, pc.invert(_surely(pc.equal, where.low, scalar(1, pa.uint8()))))
     return Outcomes(true, false, where.null)
 
 
@@ -301,16 +303,20 @@ def _ascending(values: pa.Array) -> pa.Array:
 def _lower_bound(values: pa.Array, needles: pa.Array) -> pa.Array:
     """How many of the sorted values are below each needle, none for null: a binary search of all at once."""
     if len(needles) <= _FEW and not pt.is_temporal(values.type):
-        return pa.array([_below(values, needle.as_py()) for needle in needles], pa.int64())
-    place = pa.repeat(pa.scalar(0, pa.int64()), len(needles))
+        return column([_below(values, needle.as_py()) for needle in needles], pa.int64())
+    place, count = pa.repeat(_ZERO, len(needles)), _count(values)
     step = 1 << (len(values).bit_length() - 1)
     while step:
-        further = pc.add(place, step)
-        inside = pc.less_equal(further, len(values))
-        probe = values.take(pc.subtract(pc.min_element_wise(further, len(values)), 1))
+        further = pc.add(place, scalar(step, pa.int64()))
+        inside = pc.less_equal(further, count)
+        probe = values.take(pc.subtract(pc.min_element_wise(further, count), _ONE))
         place = pc.if_else(_all(inside, _surely(pc.less, probe, needles)), further, place)
         step //= 2
     return place
+
+
+def _count(values: pa.Array) -> pa.Scalar:
+    return scalar(len(values), pa.int64())
 
 
 def _below(values: pa.Array, needle: Any) -> int:
@@ -369,7 +375,7 @@ def _comparable(bound: Any) -> Any:
         bound = bound.cast(pa.float64())
         if isinstance(bound, pa.Scalar):
             return bound
-        return pc.if_else(pc.is_nan(bound), pa.scalar(None, pa.float64()), bound)
+        return pc.if_else(pc.is_nan(bound), scalar(None, pa.float64()), bound)
     if family(kind) in ("text", "binary"):
         return bound.cast(pa.large_string() if family(kind) == "text" else pa.large_binary())
     return bound.cast(pa.uint8()) if pt.is_boolean(kind) else bound

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import scalar
 from atio.errors import InputError
 from atio.predicate.bound import Const, Field, Name, Op, Value
 from atio.predicate.fit import Place, fit
@@ -44,7 +45,7 @@ def cast(value: Value, kind: pa.DataType) -> Value:
 def lower(text: str) -> str:
     from atio.predicate.arrow import constant
 
-    return str(constant(Op("lower", (Const(pa.scalar(text)),), pa.string())).as_py())
+    return str(constant(Op("lower", (Const(scalar(text, pa.string())),), pa.string())).as_py())
 
 
 # -- literals ----------------------------------------------------------------------------------
@@ -55,11 +56,11 @@ def settled(value: Pending) -> Value:
     if not isinstance(value, Literal):
         return value
     if value.kind == "null":
-        return Const(pa.scalar(None))
+        return Const(scalar(None, pa.null()))
     for kind in natural(value):
         place = fit(value, kind)
         if place is not None and place.exact:
-            return Const(pa.scalar(place.floor, kind))
+            return Const(scalar(place.floor, kind))
     raise InputError(f"{value} is outside of what can be computed with")
 
 

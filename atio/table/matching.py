@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
 
+from atio.columns import scalar
 from atio.formats.base import Parts
 from atio.formats.plan import rows_only
 from atio.metadata import vectors
@@ -163,7 +164,7 @@ class Matching:
         mask = self._condition.evaluate(table)
         if isinstance(mask, pa.ChunkedArray):
             mask = mask.combine_chunks()
-        mask = pc.fill_null(mask, False)  # unknown is not true
+        mask = pc.fill_null(mask, scalar(False, pa.bool_()))  # unknown is not true
         return mask if alive is None else pc.and_(mask, alive)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
+from atio.columns import column
 from atio.commit.state import load_schema
 from atio.errors import DamagedError
 from atio.formats.base import Parts
 from atio.metadata import manifests
-from atio.metadata.columns import column
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, ManifestRef, Snapshot
 from atio.predicate import Bound, ColumnBounds, all_match, may_match

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atio.metadata.columns import column
+from atio import Table
+from atio.columns import column, scalar
 
 
 def whole(bits: int, *, signed: bool) -> st.SearchStrategy[int]:
@@ -27,6 +29,7 @@ KINDS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
     (pa.int64(), whole(64, signed=True)),
     (pa.uint8(), whole(8, signed=False)),
     (pa.uint64(), whole(64, signed=False)),
+    (pa.float32(), st.floats(allow_nan=False, width=32)),
     (pa.float64(), st.floats(allow_nan=False)),
     (pa.bool_(), st.booleans()),
     (pa.string(), st.text()),
@@ -50,6 +53,50 @@ def test_a_column_is_what_arrow_would_make(kind: pa.DataType, values: st.SearchS
         assert made.null_count == found.count(None)
 
     check()
+
+
+SCALARS: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
+    *KINDS,
+    (pa.large_string(), st.text()),
+    (pa.large_binary(), st.binary()),
+    (pa.date32(), st.integers(-(2**20), 2**20)),
+    (pa.time64("us"), st.integers(0, 86_399_999_999)),
+    (pa.timestamp("ns", "Europe/Berlin"), st.integers(-(2**60), 2**60)),
+    (pa.duration("ms"), st.integers(-(2**60), 2**60)),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), SCALARS, ids=[str(kind) for kind, _ in SCALARS])
+def test_a_scalar_is_what_arrow_would_make(kind: pa.DataType, values: st.SearchStrategy[Any]) -> None:
+    @settings(deadline=None)
+    @given(st.none() | values)
+    def check(found: Any) -> None:
+        made = scalar(found, kind)
+        assert made.equals(pa.scalar(found, kind))
+        assert made.type == kind
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "where", ["id = 2 and f > 0.5", "id in (1, 2, 3) or s like 'a%'", "d >= '2024-01-01'", "id % 2 = 1"]
+)
+def test_a_condition_does_not_import_pandas(tmp_path: Path, where: str) -> None:
+    """Nor do plans and reads with it: a process that looks something up would spend most of its time so."""
+    code = (
+        "import sys, datetime\n"
+        "from atio import Table\n"
+        "table = Table.open(sys.argv[1])\n"
+        "assert table.to_arrow(where=sys.argv[2]).num_rows == table.snapshot().count(sys.argv[2]) > 0\n"
+        "assert 'pandas' not in sys.modules\n"
+    )
+    table = Table.open(tmp_path / "t", durable=False)
+    for number in range(3):
+        rows = {"id": [number, 2], "f": [0.5, 1.5], "s": ["a", None], "d": [date(2024, 1, 1)] * 2}
+        table.append(pa.table(rows))
+    command = [sys.executable, "-c", code, str(tmp_path / "t"), where]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_spilling_to_a_manifest_does_not_import_pandas(tmp_path: Path) -> None:
