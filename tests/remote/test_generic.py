@@ -34,6 +34,7 @@ from atio.storage.remote.generic import FsspecStorage
 from atio.storage.remote.objects import ObjectStorage
 from atio.writers.remote import RemoteTarget
 from tests.remote.servers import BUCKET, Server
+from tests.remote.test_security import Talker, chain
 
 fsspec: Any = pytest.importorskip("fsspec")
 
@@ -368,7 +369,8 @@ def test_servers_of_files(tmp_path: Path, serving: Callable[[Path], AbstractCont
         with pytest.raises(AtioError) as nobody:
             open_storage(f"{url.partition(':')[0]}://user:passwords@127.0.0.1:1/t")
         assert not isinstance(nobody.value, InputError)
-        assert "words" not in str(strange.value) + str(nobody.value)
+        shown = [f"{one} {one!r}" for error in (strange, nobody, missing) for one in chain(error.value)]
+        assert not [text for text in shown if "words" in text]
     assert Table.open(tmp_path / "table").to_arrow().num_rows == 3
 
 
@@ -416,6 +418,21 @@ def test_a_file_whose_renaming_fails(
     monkeypatch.undo()
     assert atio.read(target, output_as="python") == [{"x": int(when == "after")}]
     assert [entry.path for entry in storage.list()] == ["x.jsonl"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of the event loop in fsspec
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, AccessError), (401, AccessError), (500, StorageError), (302, StorageError)]
+)
+def test_who_asks_a_web_server_is_shown_nowhere(status: int, kind: type[AtioError]) -> None:
+    """Not in what its library says either, however far one looks."""
+    pytest.importorskip("aiohttp")
+    with Talker(lambda _: (status, {"Location": "/words"} if status == 302 else {}, b"")) as server:
+        table = Table.open(f"http://user:passwords@127.0.0.1:{server.port}/table?key=words")
+        assert "words" not in repr(table)
+        with pytest.raises(kind) as caught:
+            table.snapshot()
+    assert not [text for one in chain(caught.value) for text in (str(one), repr(one)) if "words" in text]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the event loop in fsspec

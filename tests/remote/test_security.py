@@ -127,6 +127,13 @@ def displayed(error: BaseException) -> list[str]:
     return list(found.format())
 
 
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """What led to an error, also where it is said not to be shown."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("kind", SECRETS)
 def test_redirects_are_not_followed(kind: str, status: int) -> None:
@@ -165,6 +172,7 @@ def test_a_server_that_repeats_what_it_hears(
             error = caught.value
             shown += [str(error), repr(error), repr(error.__reduce__())]
             shown += displayed(error)
+            shown += [f"{one} {one!r}" for one in chain(error)]
         heard = str(server.heard)
         assert any(word in heard for word in WORDS)
     shown += [record.getMessage() for record in caplog.records]

@@ -155,16 +155,20 @@ def _open_generic(url: str, given: Mapping[str, object]) -> Storage:
         ) from None
     except ImportError as error:
         raise UnsupportedError(f"{scheme}:// needs another library: {error}") from None
-    from atio.storage.remote.generic import FsspecStorage, translating, without_user
+    from atio.storage.remote.generic import FsspecStorage, tried, without_user
 
     single = _single_writer({name: given[name] for name in given if name == "single_writer"})
     others = {name: value for name, value in given.items() if name != "single_writer"}
-    with translating(system, without_user(url)):  # Some connect at once.
+
+    def connect() -> tuple[Any, str]:  # Some do so at once.
         try:
-            fs, path = fsspec.core.url_to_fs(url, **others)
+            found: tuple[Any, str] = fsspec.core.url_to_fs(url, **others)
         except TypeError as error:
             word = re.search(r"unexpected keyword argument '(\w+)'", str(error))
             if word is None:
                 raise
             raise InputError(f"{system} knows no storage option {word[1]!r}") from None
+        return found
+
+    fs, path = tried(system, without_user(url), connect)
     return FsspecStorage(fs, str(path), single_writer=single, url=url)

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -91,8 +91,7 @@ class FsspecStorage(Storage):
 
     def _tried(self, path: str, action: Callable[[], T]) -> T:
         file = f"{self._url}/{path.partition('?')[0] if self._url.startswith('http') else path}"
-        with translating(type(self._fs).__name__, file):
-            return action()
+        return tried(type(self._fs).__name__, file, action)
 
     # -- objects that are written once -----------------------------------------------------
 
@@ -336,39 +335,44 @@ def _modified(info: Mapping[str, Any]) -> float:
     return time.time()
 
 
-@contextmanager
-def translating(system: str, file: str) -> Iterator[None]:
-    """What a file system raises becomes an error of ours, without its text: a password may stand there."""
+def tried(system: str, file: str, action: Callable[[], T]) -> T:
+    """Run it; what a file system raises becomes an error of ours, without its text.
+
+    A password may stand there, so the foreign error does not even stay as the context of ours: that is why
+    ours is raised when it is handled.
+    """
     try:
-        yield
+        return action()
     except AtioError:
         raise
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(
-            "no such object", file=file, hint="if it was cleaned up meanwhile, open the table again"
-        ) from None
-    except PermissionError:
-        raise _refused(file) from None
-    except NotImplementedError:
-        raise UnsupportedError(
-            f"{system} cannot do this", file=file, hint="it may be for reading only"
-        ) from None
-    except ImportError as error:
-        raise UnsupportedError(f"{system} needs another library: {error}", file=file) from None
     except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-        if _is_refusal(error):
-            raise _refused(file) from None
-        raise StorageError(f"{system} failed: {_why(error)}", file=file) from None
+        found = _translated(system, file, error)
+    raise found
 
 
-def _refused(file: str) -> AccessError:
-    return AccessError("access was refused", file=file, hint="check the credentials")
+def _translated(system: str, file: str, error: Exception) -> AtioError:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            hint = "if it was cleaned up meanwhile, open the table again"
+            return NotFoundError("no such object", file=file, hint=hint)
+        case NotImplementedError():
+            return UnsupportedError(f"{system} cannot do this", file=file, hint="it may be for reading only")
+        case ImportError():
+            return UnsupportedError(f"{system} needs another library: {error}", file=file)
+    if _is_refusal(error):
+        return AccessError("access was refused", file=file, hint="check the credentials")
+    return StorageError(f"{system} failed: {_why(error)}", file=file)
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Of SSH, of FTP, of HTTP."""
+    """Of the operating system, of HTTP, of SSH, of FTP."""
     is_http = getattr(error, "status", None) in (401, 403)
-    return is_http or "Authentication" in type(error).__name__ or str(error).startswith("530")
+    return (
+        isinstance(error, PermissionError)
+        or is_http
+        or "Authentication" in type(error).__name__
+        or str(error).startswith("530")
+    )
 
 
 def _why(error: Exception) -> str:
