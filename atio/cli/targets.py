@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from pyarrow import types as pt
 
 from atio.cli.textual import is_binary, spelled
 from atio.errors import UnsupportedError
+from atio.frames.gathering import gathered
 from atio.frames.rows import lines
 from atio.storage.failures import translating
 from atio.storage.files import NewFile, patiently, sync_folder
@@ -58,21 +60,13 @@ def encode(batches: Iterator[pa.RecordBatch], schema: pa.Schema, kind: str, out:
 
 def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Batches gathered into row groups, which are slow to read when small."""
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        held.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield from _joined(held)
-            held, rows, size = [], 0, 0
-    yield from _joined(held)
+    return chain.from_iterable(map(_joined, gathered(batches, _GROUP_ROWS, _GROUP_BYTES)))
 
 
-def _joined(held: list[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     # A string column beyond 2 GiB does not combine into one chunk: then there are several.
-    return iter(pa.Table.from_batches(held).combine_chunks().to_batches() if held else ())
+    found: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return found
 
 
 def _stored(schema: pa.Schema, kind: str) -> pa.Schema:

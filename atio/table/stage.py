@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import pyarrow as pa
 
@@ -10,6 +11,7 @@ from atio.commit.changes import frame_index
 from atio.commit.state import NO_CATALOG, State
 from atio.errors import InputError
 from atio.frames.base import Incoming
+from atio.frames.gathering import gathered
 from atio.metadata.objects import Objects
 from atio.model import schema as spec
 from atio.model.base import Id, Model
@@ -183,21 +185,11 @@ def _fitter(state: State | None, *, replace: bool, grow: bool) -> Fitter:
 
 def _groups(fitter: Fitter, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Fit tables and gather small ones until they are worth a row group; holds no more than one."""
-    held: list[pa.Table] = []
-    rows = size = 0
-    for table in map(fitter.fit, tables):
-        if held and table.schema != held[0].schema:
-            # The schema grew (real values in a column that was all null): what is held grows with it.
-            held = [fitter.fit(one) for one in held]
-        held.append(table)
-        rows += table.num_rows
-        size += table.nbytes
-        if rows >= GROUP_ROWS or size >= _GROUP_BYTES:
-            yield _joined(held)
-            held, rows, size = [], 0, 0
-    if held:
-        yield _joined(held)
+    return map(partial(_joined, fitter), gathered(map(fitter.fit, tables), GROUP_ROWS, _GROUP_BYTES))
 
 
-def _joined(tables: list[pa.Table]) -> pa.Table:
-    return tables[0] if len(tables) == 1 else pa.concat_tables(tables)
+def _joined(fitter: Fitter, tables: list[pa.Table]) -> pa.Table:
+    """If the schema grew (real values in a column that was all null), what came before grows with it."""
+    now = tables[-1].schema
+    alike = [one if one.schema == now else fitter.fit(one) for one in tables]
+    return alike[0] if len(alike) == 1 else pa.concat_tables(alike)
