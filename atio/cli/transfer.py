@@ -44,6 +44,9 @@ def import_(
     ],
     *,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace rows and columns.")] = False,
+    partitions: Annotated[
+        bool, typer.Option("--partitions", help="Replace the table's partitions that the new rows are of.")
+    ] = False,
     message: Message = None,
     token: Annotated[
         str | None, typer.Option("--token", metavar="TEXT", help="Import once: a second run does nothing.")
@@ -82,6 +85,8 @@ def import_(
     before = _newest(found)
     if format is not None:
         _check_format(found, before, format)
+    if overwrite and partitions:
+        raise InputError("--overwrite replaces all, --partitions some", hint="leave one of them out")
     known = before.schema if before is not None and not overwrite else None
     with progress("reading") as passed:
         sources = Sources(files, settings, known, passed)
@@ -90,6 +95,7 @@ def import_(
                 found,
                 sources,
                 overwrite=overwrite,
+                partitions=partitions,
                 message=message,
                 token=token,
                 expected_version=expected_version,
@@ -239,6 +245,7 @@ def _commit(
     sources: Sources,
     *,
     overwrite: bool,
+    partitions: bool,
     message: str | None,
     token: str | None,
     expected_version: int | None,
@@ -251,6 +258,10 @@ def _commit(
         first = next(rows)
         table.create(place, first.schema, format=new_format)
         rows = chain((first,), rows)
+    if partitions:
+        return table.overwrite(
+            rows, partitions=True, message=message, token=token, expected_version=expected_version
+        )
     write = table.overwrite if overwrite else table.append
     return write(rows, message=message, token=token, expected_version=expected_version)
 

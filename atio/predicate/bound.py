@@ -46,7 +46,7 @@ Name = Literal[
     "and", "or", "not", "is_null", "is_nan", "known", "in", "like",
     "eq", "ne", "lt", "le", "gt", "ge",
     "add", "subtract", "multiply", "divide", "modulo",
-    "abs", "lower", "upper", "coalesce", "cast",
+    "abs", "lower", "upper", "coalesce", "cast", "part",
 ]  # fmt: skip
 
 
@@ -54,7 +54,8 @@ class Op(msgspec.Struct, frozen=True, eq=False):
     """An operation on values that have the types it needs.
 
     ``option`` is the value set of ``in`` (an Arrow array without nulls and NaN), the ``Pattern`` of
-    ``like``, and the answer of ``known``: what every value gives that is not null.
+    ``like``, the answer of ``known`` (what every value gives that is not null), and of ``part`` what makes
+    partitions of values in their order, by which files can be skipped; rows have other ways to tell.
     """
 
     name: Name

@@ -49,6 +49,12 @@ class ColumnBounds(msgspec.Struct, frozen=True, eq=False):
     nans: pa.Array | None = None
 
 
+class Transform(Protocol):
+    """What makes partitions of values, equal and ordered where these are."""
+
+    def apply(self, column: pa.ChunkedArray) -> pa.Array: ...
+
+
 class Statistics(Protocol):
     """Of files, of row groups, or of anything else that has rows."""
 
@@ -216,6 +222,8 @@ class _Pruner:
             return _truth(self.outcomes(value))
         if value.name == "cast":
             return _converted(self.range(value.args[0]), value.args[0].type, value.type)
+        if value.name == "part":
+            return _parted(self.range(value.args[0]), value.option)
         nan = _YES if pt.is_floating(value.type) else _NO
         return Range(None, None, _YES, nan, _YES)
 
@@ -393,3 +401,13 @@ def _converted(where: Range, source: pa.DataType, target: pa.DataType) -> Range:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         low = high = None
     return Range(low, high, where.some, nan, where.null)
+
+
+def _parted(where: Range, transform: Transform) -> Range:
+    """Of partitions: equal and ordered where values are, but for the least numbers, which may wrap."""
+    if where.low is None or where.high is None:
+        return Range(None, None, where.some, _NO, where.null)
+    low, high = (transform.apply(pa.chunked_array([bound])) for bound in (where.low, where.high))
+    wrapped = pc.greater(low, high)
+    low, high = (pc.if_else(wrapped, pa.scalar(None, bound.type), bound) for bound in (low, high))
+    return Range(_comparable(low), _comparable(high), where.some, _NO, where.null)

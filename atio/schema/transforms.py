@@ -7,7 +7,7 @@ under it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -64,6 +64,14 @@ def encoded(values: pa.Array) -> list[scalars.JsonValue]:
     if pt.is_temporal(kind):
         values = values.view(pa.int32() if kind.bit_width == 32 else pa.int64())
     return [scalars.encode(value) for value in values.to_pylist()]
+
+
+def decoded(values: Sequence[scalars.JsonValue], transform: Transform, kind: pa.DataType) -> pa.Array:
+    """Partition values from metadata, as the transform makes them of a column of the type ``kind``."""
+    made = transform.apply(pa.chunked_array([], kind)).type
+    if pt.is_temporal(made):
+        return pa.array(values, pa.int32() if made.bit_width == 32 else pa.int64()).view(made)
+    return pa.array([scalars.decode(value, made) for value in values], made)
 
 
 # -- values as Arrow computes with them ------------------------------------------------------------

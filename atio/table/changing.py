@@ -116,8 +116,8 @@ class Changer:
             made = self.commit("update", changes, objects)
         return Changed(made.version, updated=change.rows)
 
-    def replace(self, data: object, where: Where, token: str | None) -> Snapshot:
-        """See ``Table.overwrite`` with ``where``."""
+    def replace(self, data: object, where: Where | None, token: str | None) -> Snapshot:
+        """See ``Table.overwrite`` with ``where``, or with ``partitions`` if it is None."""
         source = incoming(data)
         objects = self.objects.recorder()
         state = consistently(self.objects, lambda state: state)
@@ -125,11 +125,17 @@ class Changer:
             known = consistently(self.objects, partial(self._committer.version_of, token))
             if known is not None:
                 return self._writer.result(Outcome(state.snapshot, known))
-        condition = _asking(where)(state.schema)
-        checked = _with_tables(source, _inside(source.tables, state.schema, condition))
-        finder = Finder(_asking(where))
-        with self.staged(objects, checked, state) as staged:
-            changes = (DeleteFound(finder), *self.appended(objects, state, staged))
+        if where is not None:
+            condition = _asking(where)(state.schema)
+            source = _with_tables(source, _inside(source.tables, state.schema, condition))
+        elif not state.catalog.partitioning:
+            raise InputError(
+                "the table has no partitions to replace",
+                hint="set_partitioning() gives it some; where= replaces the rows that it is true for",
+            )
+        with self.staged(objects, source, state) as staged:
+            finder, required = _replaced(state, staged, where)
+            changes = (*required, DeleteFound(finder), *self.appended(objects, state, staged))
 
             def run() -> Snapshot:
                 self.look(finder)
@@ -282,6 +288,17 @@ def _asking(where: Where) -> Ask:
     from atio.predicate import bind
 
     return lambda bound: bind(where, bound.public)
+
+
+def _replaced(state: State, staged: Staged, where: Where | None) -> tuple[Finder, tuple[Change, ...]]:
+    """What finds the rows that new ones replace, and what must be so for that."""
+    if where is not None:
+        return Finder(_asking(where)), ()
+    from atio.table.layout import layout_of
+    from atio.table.partitions import Partitions, SameLayout
+
+    partitions = Partitions(layout_of(state.catalog, state.schema), staged.files)
+    return Finder(partitions.condition), (SameLayout(state.catalog.partitioning),)
 
 
 def everything(bound: BoundSchema) -> Any:

@@ -44,10 +44,10 @@ class Parted:
         """Partitions may rule files out."""
         return bool(self._ids)
 
-    def may_match(self, partitions: Sequence[Partition], schema_ids: Sequence[int]) -> list[bool]:
-        """For each file whether its partition leaves it in; ``schema_ids`` are those of the files."""
+    def told(self, partitions: Sequence[Partition], schema_ids: Sequence[int]) -> list[bool | None]:
+        """By file False if its partition rules it out, else None; ``schema_ids`` are those of the files."""
         return [
-            not partition or self._answer(partition, identity)
+            None if not partition or self._answer(partition, identity) else False
             for partition, identity in zip(partitions, schema_ids, strict=True)
         ]
 

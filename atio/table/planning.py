@@ -21,6 +21,7 @@ from atio.model.snapshot import DataFile, ManifestRef, Snapshot
 from atio.predicate import Bound, ColumnBounds, all_match, may_match
 from atio.schema.bound import BoundSchema
 from atio.table.parted import Parted
+from atio.table.partitions import OfPartitions, Records
 
 Path = tuple[str, ...]
 
@@ -37,16 +38,19 @@ def plan(
 ) -> Iterator[Planned]:
     """The files that may have matching rows, in row order; ``sure``: find those that match whole, too."""
     since = _comparable_since(objects, snapshot, bound, condition)
-    parted = Parted(objects, snapshot, bound, condition)
+    if isinstance(condition, OfPartitions):
+        parted: Parted | Records = condition.records(objects, snapshot, bound)
+    else:
+        parted = Parted(objects, snapshot, bound, condition)
     for ref in snapshot.manifests:
         yield from _of_manifest(objects, ref, bound, condition, since, parted, sure=sure)
     if snapshot.files:
         statistics = _OfFiles(snapshot.files, bound, since)
         may = may_match(condition, statistics).to_pylist()
         whole = all_match(condition, statistics).to_pylist() if sure else [False] * len(may)
-        there = parted.may_match([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
-        lines = zip(snapshot.files, may, there, whole, strict=True)
-        yield from (Planned(f, s) for f, m, t, s in lines if m and t)
+        told = parted.told([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
+        lines = zip(snapshot.files, may, told, whole, strict=True)
+        yield from (Planned(f, sure and (t is True or w)) for f, m, t, w in lines if m and t is not False)
 
 
 def _comparable_since(
@@ -75,7 +79,7 @@ def _of_manifest(
     bound: BoundSchema,
     condition: Bound,
     since: dict[int, int],
-    parted: Parted,
+    parted: Parted | Records,
     *,
     sure: bool,
 ) -> Iterator[Planned]:
@@ -87,29 +91,30 @@ def _of_manifest(
         may = may_match(condition, statistics)
         gone = set(ref.removed)
         places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]
-        places = _parted(entries, places, parted)
+        told = _told(entries, places, parted)
+        places = [place for place in places if told.get(place) is not False]
         if not places:
             return
         whole = [False] * len(places)
         if sure:
-            whole = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
+            found = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
+            whole = [told.get(place) is True or each for place, each in zip(places, found, strict=True)]
         files = entries.files(places)
     except ValueError as error:
         raise DamagedError(f"{ref.path} is not valid: {error}", file=ref.path) from error
     yield from map(Planned, files, whole)
 
 
-def _parted(entries: manifests.Entries, places: list[int], parted: Parted) -> list[int]:
-    """Those of the entries whose partition may have matching rows."""
+def _told(entries: manifests.Entries, places: list[int], parted: Parted | Records) -> dict[int, bool | None]:
+    """By place what the partitions of entries tell."""
     found = entries.column("partition") if parted.is_of_use and places else None
     if found is None:
-        return places
+        return {}
     ids = entries.column("schema_id")
     assert ids is not None
     at = column(places, pa.int64())
     partitions = [manifests.partition(text) for text in found.take(at).to_pylist()]
-    may = parted.may_match(partitions, ids.take(at).to_pylist())
-    return [place for place, possible in zip(places, may, strict=True) if possible]
+    return dict(zip(places, parted.told(partitions, ids.take(at).to_pylist()), strict=True))
 
 
 class _OfManifest:

@@ -63,9 +63,9 @@ class Transaction(Doors):
         """As ``Table.append``."""
         self._running().append(data, schema_mode=schema_mode)
 
-    def overwrite(self, data: object, where: Where | None = None) -> None:
+    def overwrite(self, data: object, where: Where | None = None, *, partitions: bool = False) -> None:
         """As ``Table.overwrite``."""
-        self._running().overwrite(data, where)
+        self._running().overwrite(data, where, partitions=partitions)
 
     def delete(self, where: Where) -> Changed:
         """As ``Table.delete``; versions inside of a transaction mean nothing outside."""

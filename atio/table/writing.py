@@ -129,8 +129,8 @@ class Writer:
             used = {file.path for file in (*live_files(self._objects, made), *made.changes.merged)}
             discard(self._objects.storage, [file for file in staged.files if file.path not in used])
 
-    def replace(self, data: object, where: Where, intent: Intent) -> Snapshot:
-        """Overwrite the rows for which a condition is true."""
+    def replace(self, data: object, where: Where | None, intent: Intent) -> Snapshot:
+        """Overwrite the rows for which a condition is true; None: those of the new rows' partitions."""
         from atio.table.changing import Changer
 
         return Changer(self, intent.message, intent.expected_version).replace(data, where, intent.token)

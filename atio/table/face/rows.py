@@ -107,6 +107,7 @@ class Rows(Versions):
         data: object,
         where: Where | None = None,
         *,
+        partitions: bool = False,
         message: str | None = None,
         token: str | None = None,
         expected_version: int | None = None,
@@ -119,16 +120,23 @@ class Rows(Versions):
         ----------
         where
             Replace only the rows for which it is true (as in :meth:`scan`); the columns stay.
+        partitions
+            Replace only the partitions that the new rows are of, as the table is parted now; columns stay.
+            Files whose rows all go are not read, whatever they were parted by.
 
         Raises
         ------
         InputError
-            ``where`` is not true for one of the new rows, which is shown.
+            ``where`` is not true for one of the new rows, which is shown; or the table has no partitions.
+        ConflictError
+            Another commit changed the table's partitions meanwhile.
         """
-        if where is not None:
+        if where is not None or partitions:
             from atio.table.writing import Intent
 
             with self._located():
+                if where is not None and partitions:
+                    raise InputError("where= and partitions= both say what is replaced", hint="give one")
                 intent = Intent(
                     overwrite=True, message=message, token=token, expected_version=expected_version
                 )

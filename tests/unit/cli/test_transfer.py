@@ -175,6 +175,17 @@ def test_overwrite_replaces_columns(atio: Atio, path: Path, tmp_path: Path) -> N
     assert Table.open(path).to_arrow().to_pydict() == {"other": ["x"]}
 
 
+def test_partitions_are_replaced(atio: Atio, tmp_path: Path) -> None:
+    table = Table.create(tmp_path / "t", pa.schema({"kind": pa.string(), "n": pa.int64()}), durable=False)
+    table.append({"kind": ["a", "b"], "n": [1, 2]})
+    (tmp_path / "a.csv").write_text("kind,n\na,3\n")
+    atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions", code=2)
+    table.set_partitioning("kind")
+    atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions", "--overwrite", code=2)
+    atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions")
+    assert table.to_arrow().to_pydict() == {"kind": ["b", "a"], "n": [2, 3]}
+
+
 @pytest.mark.parametrize("form", ["parquet", "arrow", "csv", "jsonl", "orc"])
 def test_the_format_of_a_new_table(atio: Atio, tmp_path: Path, form: str) -> None:
     (tmp_path / "a.csv").write_text("id\n1\n")
