@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 
 from atio.commit.build import Request, next_state
+from atio.commit.changes import Change
 from atio.commit.state import (
     NO_CATALOG,
     POINTER,
@@ -86,6 +87,9 @@ class Committer(msgspec.Struct, frozen=True):
             f"{self.retry.attempts} attempts lost against other writers",
             hint="try again when fewer write at once",
         )
+
+    def noted(self, changes: tuple[Change, ...]) -> None:
+        """Take note of changes that have nothing to do by now."""
 
     def _commit_once(self, request: Request, seen: State | None) -> Outcome | None:
         """One try; None when another writer was faster."""

@@ -34,7 +34,7 @@ from atio.schema.cast import cast
 from atio.table import properties
 from atio.table.alive import picked
 from atio.table.datafiles import discard
-from atio.table.finding import Ask, DeleteFound, Finder, Found, View, noting
+from atio.table.finding import Ask, DeleteFound, Finder, Found, StillSo, View, noting
 from atio.table.keyed import NewKeys, key_of, new_keys
 from atio.table.keys import Keys, check_key
 from atio.table.matching import Matching
@@ -88,9 +88,10 @@ class Changer:
 
     def _delete(self, finder: Finder) -> Changed:
         _, found = self.look(finder)
-        if not found:
-            return Changed(None)
         change = DeleteFound(finder)
+        if not found:
+            self.noted(change)
+            return Changed(None)
         made = self.commit("delete", (change,))
         return Changed(made.version, deleted=change.rows)
 
@@ -107,6 +108,7 @@ class Changer:
         state, found = self.look(finder)
         assign = assignment(values, state.schema.public)
         if not found:
+            self.noted(StillSo(finder, found))
             return Changed(None)
         rows = map(assign, self.rows(state, found))
         objects = self.objects.recorder()
@@ -225,6 +227,10 @@ class Changer:
         compared = new_keys(objects, state, ((file, staged.bound()) for file in staged.files))
         consistently(self.objects, lambda state: compared.prepare(_view_now(self.objects, state)))
         return (compared, *changes)
+
+    def noted(self, *changes: Change) -> None:
+        """Nothing is to be done; in a transaction there may be by its end."""
+        self._committer.noted(changes)
 
     def commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
         return self._request(operation, changes, staged).snapshot

@@ -10,9 +10,9 @@ import msgspec
 import pyarrow as pa
 
 from atio.commit.delete import DeleteRows, Touched
-from atio.commit.state import Draft, file_schema, put_schema
+from atio.commit.state import Draft, State, file_schema, put_schema
 from atio.errors import ConflictError
-from atio.metadata import vectors
+from atio.metadata import history, vectors
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, Snapshot
 from atio.predicate import Bound
@@ -159,7 +159,16 @@ def noting(rows: pa.Table) -> pa.Table:
 
 
 class Finding:
-    """A change that looks for rows in the state that it is applied to."""
+    """A change that looks for rows in the state that it is applied to.
+
+    Attributes
+    ----------
+    since
+        What the table was when rows were found that must be the same: in other files they still are. None: in
+        the same files.
+    """
+
+    since: State | None = None
 
     def prepare(self, view: View) -> None:
         """Look beforehand, while nobody waits."""
@@ -200,11 +209,22 @@ class DeleteFound(Finding):
     def look(self, draft: Draft) -> None:
         """Find the rows in the version that is being made."""
         self.found = self._finder.look(view_of(draft), MOST_AGAIN)
-        if self._only is not None and not _same(self.found, self._only):
+        if self._only is None or _same(self.found, self._only):
+            return
+        if not (self.rows == sum(one.touched.rows for one in self._only) and self._none_is_gone(draft)):
             raise ConflictError(
                 "other commits changed the rows that this one changes",
                 hint="try again when fewer write at once",
             )
+
+    def _none_is_gone(self, draft: Draft) -> bool:
+        """Whether others took no rows away: they appended, and moved rows to other files."""
+        since, base = self.since, draft.base
+        if since is None or base is None or not base.schema.same_structure(since.schema):
+            return False
+        line = history.find(draft.objects, base.pointer.history, since.version)
+        is_ancestor = line is not None and line.id == since.snapshot.id
+        return is_ancestor and base.snapshot.summary.removed == since.snapshot.summary.removed
 
 
 class StillSo(Finding):
@@ -217,6 +237,7 @@ class StillSo(Finding):
         self._question.prepare(view)
 
     def apply(self, draft: Draft) -> Draft:
+        self._question.since = self.since
         self._question.look(draft)
         return draft
 

@@ -105,6 +105,7 @@ class _Merge:
             deleted=removed - (old if plan.matched in ("update", "values") else 0),
         )
         if not (result.inserted or result.updated or result.deleted):
+            changer.noted(*changes)
             return result
         objects = changer.objects.recorder()
         source = peeked(state.schema.public.remove_metadata(), self._made(state, found, new))

@@ -110,13 +110,13 @@ class Transaction(Doors):
             raise InputError("a transaction runs once", hint="begin another one")
         with self._table._located():  # noqa: SLF001
             self._overlay.pin(POINTER)
-            self._base = self._inner.version
+            self._base = self._inner.begin()
         self._open = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._open = False
-        if kind is not None or not self._changes:
+        if kind is not None or self._inner.version == self._base:
             self._give_up()
             return
         with self._table._located():  # noqa: SLF001
@@ -172,13 +172,22 @@ class Recording(Committer, frozen=True):
     """Commits to an overlay, and keeps the changes, to be made to the table at once."""
 
     log: list[Change] = msgspec.field(default_factory=list)
+    since: State | None = None
+    """The table as the transaction found it."""
 
     def commit(self, request: Request, seen: State | None = None) -> Outcome:
         """Tiny files are not merged: the rows have to be found again where they were."""
         changes = tuple(change for change in request.changes if not isinstance(change, MergeTiny))
         outcome = super().commit(msgspec.structs.replace(request, changes=changes, shared=None), seen)
-        self.log.extend(changes)
+        self.noted(changes)
         return outcome
+
+    def noted(self, changes: tuple[Change, ...]) -> None:
+        """What has nothing to do now may have by the end."""
+        for change in changes:
+            if isinstance(change, Finding):
+                change.since = self.since
+        self.log.extend(changes)
 
 
 class _Inner(Table):
@@ -188,12 +197,18 @@ class _Inner(Table):
         policy, clock = table._retry, table._clock  # noqa: SLF001
         super().__init__(overlay, branch=table.branch, retry=policy, clock=clock)
         self._log = log
+        self._since: State | None = None
+
+    def begin(self) -> int:
+        """The version that the transaction builds upon."""
+        self._since = self._state()
+        return self._since.version
 
     @property
     def _writer(self) -> Writer:
         made = super()._writer
         before = made.committer
-        made.committer = Recording(before.objects, before.retry, before.clock, None, self._log)
+        made.committer = Recording(before.objects, before.retry, before.clock, None, self._log, self._since)
         return made
 
 

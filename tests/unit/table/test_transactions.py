@@ -181,3 +181,61 @@ def test_a_transaction_does_what_its_changes_do(data: st.DataObject) -> None:
     table.vacuum(timedelta(0))
     assert listing(place) == required(place)
     assert content(table) == expected
+
+
+# -- beside others that move rows ------------------------------------------------------------------
+
+
+def test_an_update_survives_a_compaction_and_appends(table: Table) -> None:
+    table.append(frame({20: 20, 21: 21}))
+    table.delete("k = 2")
+    with table.transaction() as tx:
+        assert tx.delete("k = 20").deleted == 1
+        assert tx.update({"v": col("v") + 1}, "k in (1, 21)").updated == 2
+        assert tx.merge(frame({3: 4}), when_matched={"v": col("source", "v")}).updated == 1
+        assert table.compact(sort_by="v").version is not None
+        table.append(frame({30: 30}))
+        table.compact()
+    assert content(table) == {1: 2, 3: 4, 21: 22, 30: 30}
+    assert table.verify().ok
+
+
+@pytest.mark.parametrize("how", ["a change", "a row more", "another row", "a restored row"])
+def test_an_update_conflicts_with_what_is_no_compaction(table: Table, how: str) -> None:
+    table.tag("before")
+    with pytest.raises(ConflictError, match="changed the rows"), table.transaction() as tx:
+        assert tx.update({"v": -1}, "v < 3").updated == 2
+        table.compact()
+        match how:
+            case "a change":
+                table.update({"v": 0}, "k = 1")
+            case "a row more":
+                table.append(frame({40: 0}))
+            case "another row":
+                table.delete("k = 1")
+                table.append(frame({40: 0}))
+            case _:
+                table.delete("k = 1")
+                table.restore("before")
+                table.append(frame({40: 0}))
+                table.compact()
+    assert -1 not in content(table).values()
+
+
+def test_what_had_nothing_to_do_may_have_by_the_end(table: Table) -> None:
+    with table.transaction() as tx:
+        assert tx.delete("k = 50").deleted == 0
+        tx.append(frame({60: 60}))
+        table.append(frame({50: 50, 51: 51}))
+    assert content(table) == {1: 1, 2: 2, 3: 3, 51: 51, 60: 60}
+    with pytest.raises(ConflictError), table.transaction() as tx:
+        assert tx.update({"v": 0}, "k = 70").updated == 0
+        tx.append(frame({80: 80}))
+        table.append(frame({70: 70}))
+    before = table.version
+    with table.transaction() as tx:
+        tx.delete("k = 90")
+        tx.update({"v": 0}, "k = 90")
+        tx.merge(frame({90: 0}), when_not_matched="ignore")
+    assert tx.result is None
+    assert table.version == before
