@@ -33,12 +33,15 @@ class Found(msgspec.Struct, frozen=True, eq=False):
     ----------
     mask
         The rows that matched, by position; None if all do.
+    digest
+        Of the vector of those that were deleted before.
     noted
         What the finder was asked to note of each part of them.
     """
 
     touched: Touched
     mask: pa.BooleanArray | None
+    digest: str | None
     noted: tuple[Any, ...] = ()
 
 
@@ -109,15 +112,16 @@ class Finder:
 
     def _found(self, view: View, matching: Matching, planned: Planned, *, threads: bool) -> Found | None:
         file = planned.file
+        digest = _key(view.objects, file)[1]
         if planned.sure:
-            return Found(Touched(file, None, 0), None)
+            return Found(Touched(file, None, 0), None, digest)
         noted: list[Any] = []
         note = self._note
         seen = None if note is None else lambda rows: noted.append(note(rows))
         mask = matching.hits(file, view.source(file), threads=threads, seen=seen)
         if mask is None:
             return None
-        return Found(_touched(view.objects, file, mask), mask, tuple(noted))
+        return Found(_touched(view.objects, file, mask), mask, digest, tuple(noted))
 
 
 def _key(objects: Objects, file: DataFile) -> tuple[str, str | None]:
@@ -132,7 +136,8 @@ def _same(some: list[Found], others: list[Found]) -> bool:
             return True
         if one.touched.file.path != other.touched.file.path or (one.mask is None) != (other.mask is None):
             return False
-        return one.mask is None or one.mask.equals(other.mask)
+        # All rows of a file are others when some of them were deleted.
+        return one.digest == other.digest if one.mask is None else one.mask.equals(other.mask)
 
     return len(some) == len(others) and all(map(is_same, some, others))
 

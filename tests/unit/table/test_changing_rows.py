@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from atio import Table, col
 from atio.commit.loop import RetryPolicy
-from atio.errors import AtioError, ConflictError, InputError, NotFoundError, SchemaError
+from atio.errors import AtioError, ConflictError, DamagedError, InputError, NotFoundError, SchemaError
 from atio.storage import MemoryStorage
 from atio.table.keys import Keys
 from tests.support.tables import listing, rows
@@ -75,6 +75,8 @@ def test_conditions_that_are_none(table: Table, where: Any, text: str) -> None:
 def test_a_wrong_expected_version_is_a_conflict(table: Table) -> None:
     for call in (
         lambda: table.delete("id = 1", expected_version=2),
+        lambda: table.delete("id = -1", expected_version=2),
+        lambda: table.update({"x": 1.0}, "id = -1", expected_version=2),
         lambda: table.update({"x": 1.0}, "id = 1", expected_version=2),
         lambda: table.upsert({"id": [1], "x": [1.0], "s": [""]}, on="id", expected_version=2),
         lambda: table.overwrite({"id": [1], "x": [1.0], "s": [""]}, "id = 1", expected_version=2),
@@ -428,6 +430,26 @@ def test_rows_that_others_change_meanwhile(table: Table, monkeypatch: pytest.Mon
     assert ids(table) == list(range(15, 30, 2))
 
 
+def test_all_rows_of_a_file_are_fewer_when_others_deleted_some(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics say that all of them match, before and after."""
+    other = Table(table._objects.storage.handle())  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        between(patch, lambda: other.delete("id = 3"))
+        assert table.update({"x": 9.0}, "id < 10").updated == 9
+    with monkeypatch.context() as patch:
+        between(patch, lambda: other.delete("id = 13"))
+        done = table.merge({"id": [20, 99], "x": [0.0] * 2, "s": [""] * 2}, "id", when_matched={"x": 8.0})
+        assert (done.updated, done.inserted) == (1, 1)
+    with pytest.raises(ConflictError), table.transaction() as tx:
+        tx.update({"x": 7.0}, "id between 14 and 19")
+        tx.update({"x": 7.0}, "id between 20 and 40")
+        other.delete("id = 25")
+    assert sorted(ids(table)) == [n for n in range(30) if n not in (3, 13, 25)] + [99]
+    assert len(table.snapshot()) == 28
+
+
 def test_what_was_rewritten_is_looked_at_again_without_the_lock(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,3 +479,30 @@ def test_a_failed_change_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(ConflictError, match="each time"):
             call()
     assert listing(table._objects.storage) == before
+
+
+def test_files_that_others_expire_meanwhile_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An update reads rows that it found; the version that it found them in may be gone by then."""
+    from atio.table import changing
+
+    table = Table.open(tmp_path / "t", durable=False)
+    table.append({"id": [1, 2, 3]})
+    other = Table.open(tmp_path / "t", durable=False)
+    original, done = changing.Changer.rows, list[int]()
+
+    def rows(*given: Any) -> Any:
+        if not done:
+            done.append(1)
+            other.overwrite({"id": [1, 5]})
+            other.expire(dt.timedelta(0))
+        return original(*given)
+
+    monkeypatch.setattr(changing.Changer, "rows", rows)
+    assert table.update({"id": col("id") + 1}, "id < 3").updated == 1
+    assert sorted(ids(table)) == [2, 5]
+    damaged = next(file.path for file in table.snapshot().files())
+    (tmp_path / "t" / damaged).unlink()
+    with pytest.raises(DamagedError, match="missing"):
+        table.update({"id": 0}, "id >= 0")
