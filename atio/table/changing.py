@@ -14,11 +14,12 @@ import pyarrow as pa
 from atio.commit.build import Request
 from atio.commit.changes import Change
 from atio.commit.loop import Outcome
-from atio.commit.state import State, consistently
+from atio.commit.state import State, consistently, pointer_token
 from atio.errors import (
     AtioError,
     ConflictError,
     ContendedError,
+    DamagedError,
     InputError,
     OutcomeUnknownError,
     SchemaError,
@@ -79,6 +80,7 @@ class Changer:
         self.objects = writer.committer.objects
         self._message = message
         self._expected = expected_version
+        self._seen: str | None = None
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -87,10 +89,10 @@ class Changer:
         return self.attempts(partial(self._delete, Finder(_asking(where))))
 
     def _delete(self, finder: Finder) -> Changed:
-        _, found = self.look(finder)
+        state, found = self.look(finder)
         change = DeleteFound(finder)
         if not found:
-            self.noted(change)
+            self.noted(state, change)
             return Changed(None)
         made = self.commit("delete", (change,))
         return Changed(made.version, deleted=change.rows)
@@ -108,7 +110,7 @@ class Changer:
         state, found = self.look(finder)
         assign = assignment(values, state.schema.public)
         if not found:
-            self.noted(StillSo(finder, found))
+            self.noted(state, StillSo(finder, found))
             return Changed(None)
         rows = map(assign, self.rows(state, found))
         objects = self.objects.recorder()
@@ -188,11 +190,26 @@ class Changer:
             except (ConflictError, VersionNotFoundError):
                 if self._expected is not None or attempt == policy.attempts - 1:
                     raise
+            except DamagedError:
+                # Files may be missing because others replaced, and expired, the version that was looked at.
+                if attempt == policy.attempts - 1 or self._seen in (None, pointer_token(self.objects)):
+                    raise
         raise AssertionError
 
     def look(self, finder: Finder) -> tuple[State, list[Found]]:
         """Find the rows, while nobody waits."""
-        return consistently(self.objects, lambda state: (state, finder.look(_view_now(self.objects, state))))
+        state, (found,) = self.look_for((finder,))
+        return state, found
+
+    def look_for(self, finders: Sequence[Finder]) -> tuple[State, list[list[Found]]]:
+        """What several find in one state."""
+
+        def look(state: State) -> tuple[State, list[list[Found]]]:
+            self._seen = state.token
+            view = _view_now(self.objects, state)
+            return state, [finder.look(view) for finder in finders]
+
+        return consistently(self.objects, look)
 
     def rows(self, state: State, found: Iterable[Found]) -> Iterator[pa.Table]:
         """All columns of the rows that were found, a bounded part at a time."""
@@ -228,9 +245,9 @@ class Changer:
         consistently(self.objects, lambda state: compared.prepare(_view_now(self.objects, state)))
         return (compared, *changes)
 
-    def noted(self, *changes: Change) -> None:
+    def noted(self, state: State, *changes: Change) -> None:
         """Nothing is to be done; in a transaction there may be by its end."""
-        self._committer.noted(changes)
+        self._committer.noted(Request("none", changes, expected_version=self._expected), state)
 
     def commit(self, operation: str, changes: tuple[Change, ...], staged: Objects | None = None) -> Snapshot:
         return self._request(operation, changes, staged).snapshot

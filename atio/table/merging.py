@@ -85,27 +85,30 @@ class _Merge:
         """One attempt: what is written was made of the rows that are there now, and only fits those."""
         changer, plan, keys = self._changer, self._plan, self._keys
         finder = Finder(keys.condition, noting)
-        state, found = changer.look(finder)
         touches = plan.matched != "ignore"
-        changes: list[Change] = [DeleteFound(finder, found) if touches else StillSo(finder, found)]
-        removed = old = sum(one.touched.rows for one in found)
+        # Those that match are written again, or go as well: then nothing needs to be told apart.
+        others = Finder(everything if touches else self._others, None if touches else len)
+        finders = (finder, others) if plan.deletes_others else (finder,)
+        state, (found, *gone) = changer.look_for(finders)
+        removal = DeleteFound(finder, found)
+        changes: list[Change] = [removal if touches else StillSo(finder, found)]
+        old = sum(one.touched.rows for one in found)
+        again = old if plan.matched in ("update", "values") else 0
+        removed = old if touches else 0
         if plan.deletes_others:
-            # Those that match are written again, or go as well: then nothing needs to be told apart.
-            others = Finder(everything if touches else self._others, None if touches else len)
-            removed = sum(one.touched.rows for one in changer.look(others)[1])
-            changes = [StillSo(finder, found), DeleteFound(others)]
-        elif not touches:
-            removed = 0
+            removed = sum(one.touched.rows for one in gone[0])
+            removal = DeleteFound(others)
+            changes = [StillSo(finder, found), removal]
         places = found_places(found, keys)
         new, known = self._new(places), len(places)
         result = Changed(
             None,
             inserted=new.num_rows - (known if plan.matched == "update" else 0),
             updated={"update": known, "values": old}.get(plan.matched, 0),
-            deleted=removed - (old if plan.matched in ("update", "values") else 0),
+            deleted=removed - again,
         )
         if not (result.inserted or result.updated or result.deleted):
-            changer.noted(*changes)
+            changer.noted(state, *changes)
             return result
         objects = changer.objects.recorder()
         source = peeked(state.schema.public.remove_metadata(), self._made(state, found, new))
@@ -114,7 +117,8 @@ class _Merge:
             same = set(keys.names) == set(key_of(state)) and not moved
             changes += changer.appended(objects, state, staged, keep=same)
             version = changer.commit("merge", tuple(changes), objects).version
-        return replace(result, version=version)
+        # Of what came meanwhile, rows may be deleted, too.
+        return replace(result, version=version, deleted=removal.rows - again)
 
     def _others(self, bound: BoundSchema) -> Bound:
         self._keys.condition(bound)  # The columns may have changed.

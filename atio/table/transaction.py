@@ -12,8 +12,15 @@ import msgspec
 from atio.commit.build import Request
 from atio.commit.changes import Change
 from atio.commit.loop import Committer, Outcome
-from atio.commit.state import POINTER, State, consistently
-from atio.errors import AtioError, ConflictError, ContendedError, InputError, OutcomeUnknownError
+from atio.commit.state import POINTER, State, consistently, pointer_token
+from atio.errors import (
+    AtioError,
+    ConflictError,
+    ContendedError,
+    DamagedError,
+    InputError,
+    OutcomeUnknownError,
+)
 from atio.metadata.objects import Objects
 from atio.model.snapshot import Snapshot as Model
 from atio.storage.overlay import Overlay
@@ -114,10 +121,13 @@ class Transaction(Doors):
         self._open = True
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        del trace
         self._open = False
         if kind is not None or self._inner.version == self._base:
             self._give_up()
+            if isinstance(error, DamagedError):
+                self._check_beginning(error)
             return
         with self._table._located():  # noqa: SLF001
             try:
@@ -132,6 +142,15 @@ class Transaction(Doors):
     def _give_up(self) -> None:
         with suppress(AtioError):
             self._table._objects.storage.delete([*self._overlay.streamed, *self._written()])  # noqa: SLF001
+
+    def _check_beginning(self, error: DamagedError) -> None:
+        """Files may be missing because others expired versions since the transaction began."""
+        with self._table._located():  # noqa: SLF001
+            if not self._inner.began_with(pointer_token(self._table._objects)):  # noqa: SLF001
+                raise ConflictError(
+                    f"versions were expired since the transaction began with version {self._base}",
+                    hint="begin it again; a tag keeps a version from expiring",
+                ) from error
 
     def _written(self) -> list[str]:
         """Data files that the changes add."""
@@ -179,11 +198,15 @@ class Recording(Committer, frozen=True):
         """Tiny files are not merged: the rows have to be found again where they were."""
         changes = tuple(change for change in request.changes if not isinstance(change, MergeTiny))
         outcome = super().commit(msgspec.structs.replace(request, changes=changes, shared=None), seen)
-        self.noted(changes)
+        self._record(changes)
         return outcome
 
-    def noted(self, changes: tuple[Change, ...]) -> None:
+    def noted(self, request: Request, base: State) -> None:
         """What has nothing to do now may have by the end."""
+        super().noted(request, base)
+        self._record(request.changes)
+
+    def _record(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
             if isinstance(change, Finding):
                 change.since = self.since
@@ -203,6 +226,10 @@ class _Inner(Table):
         """The version that the transaction builds upon."""
         self._since = self._state()
         return self._since.version
+
+    def began_with(self, token: str | None) -> bool:
+        """Whether the pointer below is still the one that the transaction began with."""
+        return self._since is not None and self._since.token == token
 
     @property
     def _writer(self) -> Writer:

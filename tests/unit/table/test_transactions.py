@@ -239,3 +239,11 @@ def test_what_had_nothing_to_do_may_have_by_the_end(table: Table) -> None:
         tx.merge(frame({90: 0}), when_not_matched="ignore")
     assert tx.result is None
     assert table.version == before
+
+
+def test_an_expired_beginning_is_a_conflict(table: Table) -> None:
+    with pytest.raises(ConflictError, match="since the transaction began with version 1"):  # noqa: SIM117
+        with table.transaction() as tx:
+            table.overwrite(frame({1: 1}))
+            table.expire(timedelta(0))
+            tx.to_arrow()
