@@ -13,10 +13,10 @@ from atio.model.snapshot import Snapshot
 
 
 class CreateBranch(msgspec.Struct, frozen=True):
-    """Begin a line of versions at one of the table's own."""
+    """Begin a line of versions at one of the table's own; None: the newest by then."""
 
     name: str
-    version: int
+    version: int | None
     created: int
 
     def apply(self, draft: Draft) -> Draft:
@@ -24,14 +24,15 @@ class CreateBranch(msgspec.Struct, frozen=True):
         assert base is not None
         if draft.catalog.branch(self.name) is not None:
             raise ExistsError(f"there is a branch {self.name!r} already", hint="drop_branch() removes it")
-        require_version(draft, self.version)
+        version = base.version if self.version is None else self.version
+        require_version(draft, version)
         pointer, tokens = base.pointer, base.pointer.tokens
         line = pointer.snapshot
-        if self.version != base.version:
-            found = history.find(draft.objects, pointer.history, self.version)
+        if version != base.version:
+            found = history.find(draft.objects, pointer.history, version)
             assert found is not None
             line = found
-            tokens = history.tokens_before(draft.objects, draft.objects, tokens, self.version)
+            tokens = history.tokens_before(draft.objects, draft.objects, tokens, version)
         branch = Branch(
             created=self.created,
             start=line.version,

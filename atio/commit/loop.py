@@ -8,7 +8,6 @@ from functools import partial
 import msgspec
 
 from atio.commit.build import Request, next_state
-from atio.commit.changes import Change
 from atio.commit.state import (
     NO_CATALOG,
     POINTER,
@@ -16,6 +15,7 @@ from atio.commit.state import (
     decode_pointer,
     load_state,
     on_branch,
+    pointer_token,
     refuse_unknown_writes,
 )
 from atio.commit.together import Joined, Turn, Understand, find_commit
@@ -88,8 +88,9 @@ class Committer(msgspec.Struct, frozen=True):
             hint="try again when fewer write at once",
         )
 
-    def noted(self, changes: tuple[Change, ...]) -> None:
-        """Take note of changes that have nothing to do by now."""
+    def noted(self, request: Request, base: State) -> None:
+        """Take note of a request that has nothing to do upon a state; what it requires must be so."""
+        _check_requirements(request, base)
 
     def _commit_once(self, request: Request, seen: State | None) -> Outcome | None:
         """One try; None when another writer was faster."""
@@ -131,8 +132,11 @@ class Committer(msgspec.Struct, frozen=True):
             if self.understand is not None and base is not None and request.makes_version:
                 last = joined.build(recorder, mine, self.understand, self.clock)
             recorder.flush()
-        except BaseException:
+        except BaseException as error:
             recorder.discard()
+            # Files may be missing because others replaced the base, and expired what it needs: a lost race.
+            if isinstance(error, DamagedError) and base and pointer_token(self.objects) != base.token:
+                return None
             raise
         try:
             landed = self.swap(last.stored, expected, last.pointer)

@@ -27,9 +27,11 @@ _MOVES_ROWS = frozenset({"compact"})
 
 def create(committer: Committer, name: str, version: int | str | None) -> None:
     """See ``Table.create_branch``."""
-    found = consistently(
-        committer.objects, lambda state: lookup.find(committer.objects, state, version, None).version
-    )
+    found = None
+    if version is not None:
+        found = consistently(
+            committer.objects, lambda state: lookup.find(committer.objects, state, version, None).version
+        )
     _amend(committer, "create branch", CreateBranch(name, found, committer.clock()))
 
 
