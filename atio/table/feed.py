@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 
 import msgspec
@@ -163,6 +164,14 @@ class _Feed(msgspec.Struct, frozen=True):
 
     def _parts(self, before: Snapshot | None, step: Snapshot) -> tuple[list[_Part], list[_Part]]:
         """The rows that a version took away, and those that it added."""
+        with ExitStack() as stack:
+            for one in (before, step):
+                if one is not None:  # It may be expired by now.
+                    stack.enter_context(Scan(self.objects, one, self.bound, self.url).located())
+            return self._compared(before, step)
+        raise AssertionError
+
+    def _compared(self, before: Snapshot | None, step: Snapshot) -> tuple[list[_Part], list[_Part]]:
         now, done = self._scan(step), step.changes
         gone: list[_Part] = []
         came = [_Part(now, file) for file in done.merged]

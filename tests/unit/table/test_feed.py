@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -241,3 +242,22 @@ def test_any_span_replayed(steps: list[tuple[str, int, int]], *, key: bool, merg
     told = Counter((e["_commit_version"], e["_change_type"]) for e in events(table, 0))
     for version in range(1, newest + 1):
         assert told[version, "update_preimage"] == told[version, "update_postimage"]
+        # Those two undo some of what they do.
+        if table.snapshot(version).operation not in ("restore", "transaction"):
+            diff = table.diff(version - 1, version)
+            assert diff.rows_added == told[version, "insert"] + told[version, "update_postimage"]
+            assert diff.rows_removed == told[version, "delete"] + told[version, "update_preimage"]
+
+
+@pytest.mark.parametrize("since", [0, 1, 2])
+def test_what_is_expired_while_it_is_read(tmp_path: Path, since: int) -> None:
+    table = Table.open(tmp_path / "t", durable=False)
+    table.append(rows(*range(10)))
+    table.delete("id < 5")
+    table.upsert(rows(7, 20, word="u"), on="id")
+    feed = Table.open(tmp_path / "t", durable=False).changes(since)
+    table.compact()
+    table.append(rows(30))
+    table.expire(NOW)
+    with pytest.raises(VersionNotFoundError, match="expired while it was read"):
+        feed.read_all()
