@@ -33,12 +33,13 @@ class Process:
         self._popen.stdin.write(json.dumps([command, arguments]) + "\n")
         self._popen.stdin.flush()
 
-    def result(self) -> Any:
+    def answer(self) -> dict[str, Any]:
         assert self._popen.stdout is not None
-        answer = json.loads(self._popen.stdout.readline())
-        if "error" in answer:
-            pytest.fail(answer["error"])
-        return answer["result"]
+        found: dict[str, Any] = json.loads(self._popen.stdout.readline())
+        return found
+
+    def result(self) -> Any:
+        return _result(self.answer())
 
     def end(self) -> None:
         assert self._popen.stdin is not None
@@ -64,7 +65,17 @@ class Pool:
         """The same command in every process at once; the results by process."""
         for who, process in enumerate(self.processes):
             process.start(command, path=str(path), who=who, count=count)
-        return [process.result() for process in self.processes]
+        return self.results()
+
+    def results(self) -> list[Any]:
+        """Of all processes; each is waited for, also if another one failed."""
+        return [_result(answer) for answer in [process.answer() for process in self.processes]]
+
+
+def _result(answer: dict[str, Any]) -> Any:
+    if "error" in answer:
+        pytest.fail(answer["error"])
+    return answer["result"]
 
 
 @pytest.fixture(scope="module")

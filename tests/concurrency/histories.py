@@ -16,6 +16,7 @@ from atio.errors import ConflictError, VersionNotFoundError
 
 Event = dict[str, Any]
 """``op``, ``start`` and ``end`` (nanoseconds, alike in all processes), and what the operation is about."""
+Actions = dict[str, tuple[int, Callable[[Any, Event], None]]]
 
 
 def frame(who: int, number: int) -> pa.Table:
@@ -33,11 +34,15 @@ class Actor:
         self.events: list[Event] = []
         self.held: tuple[Any, int] | None = None
 
+    @property
+    def actions(self) -> Actions:
+        return ACTIONS
+
     def run(self, count: int) -> list[Event]:
-        weights = {name: weight for name, (weight, _) in ACTIONS.items()}
+        weights = {name: weight for name, (weight, _) in self.actions.items()}
         for name in self.chance.choices(list(weights), list(weights.values()), k=count):
             event: Event = {"op": name, "who": self.who, "start": time.monotonic_ns()}
-            ACTIONS[name][1](self, event)
+            self.actions[name][1](self, event)
             event["end"] = time.monotonic_ns()
             self.events.append(event)
         return self.events
@@ -46,6 +51,9 @@ class Actor:
         self.number += 1
         event["row"] = [self.who, self.number]
         return frame(self.who, self.number)
+
+    def rows(self, found: Any) -> list[Any]:
+        return rows(found)
 
     def seen(self) -> int:
         """A version that was there once: the newest, or an older one."""
@@ -87,21 +95,21 @@ class Actor:
         found = self.table.snapshot()
         event["of"] = found.version
         with suppress(VersionNotFoundError):  # Replaced and expired meanwhile.
-            event["rows"] = rows(found)
+            event["rows"] = self.rows(found)
             event["read"] = found.version
 
     def read_old(self, event: Event) -> None:
         event["of"] = self.seen()
         with suppress(VersionNotFoundError):
             # A reader that is overtaken by an expiry is told so, never given less.
-            event["rows"] = rows(self.table.snapshot(event["of"]))
+            event["rows"] = self.rows(self.table.snapshot(event["of"]))
             event["read"] = event["of"]
 
     def hold(self, event: Event) -> None:
         """Tag a version and keep a reader of it, which must not fail as long as the tag is there."""
         if self.held is not None:
             snapshot, version = self.held
-            event["read"], event["rows"] = version, rows(snapshot)
+            event["read"], event["rows"] = version, self.rows(snapshot)
             if self.chance.random() < 0.5:
                 return
             self.table.untag(f"held by {self.who}")
@@ -130,7 +138,7 @@ class Actor:
         self.table.set_properties({"user.last": str(self.who)})
 
 
-ACTIONS: dict[str, tuple[int, Callable[[Actor, Event], None]]] = {
+ACTIONS: Actions = {
     "append": (10, Actor.append),
     "stream": (4, Actor.stream),
     "token": (3, Actor.token),
@@ -165,11 +173,19 @@ def start(table: Table) -> None:
 # -- the model -------------------------------------------------------------------------------------
 
 
-def check(table: Table, events: list[Event]) -> None:
-    """All of it could have happened one after the other, in the order of time, and nothing is lost."""
+def check(
+    table: Table,
+    events: list[Event],
+    content_of: Callable[[dict[int, Event]], dict[int, list[Any]]] | None = None,
+    read: Callable[[Any], list[Any]] = rows,
+) -> tuple[dict[int, Event], dict[int, list[Any]]]:
+    """All of it could have happened one after the other, in the order of time, and nothing is lost.
+
+    ``content_of`` makes the rows of each version of what made it. Returned are what made each, and its rows.
+    """
     made = _versions(events)
-    content = _content(made)
-    newest = max(content)
+    content = (content_of or _content)(made)
+    first, newest = min(content), max(content)
     forgotten: dict[int, int] = {}  # when somebody began to
     for event in events:
         for version in event.get("forgotten", ()):
@@ -182,14 +198,15 @@ def check(table: Table, events: list[Event]) -> None:
         elif event["op"] in ("read", "read_old", "restore") and "version" not in event:
             assert forgotten.get(event["of"], event["end"]) < event["end"], f"not there, nor expired: {event}"
         assert not event.get("problems"), event
-        if event["op"] == "swap" and "version" not in event:
+        if event["op"] == "swap" and not {"version", "idle"} & set(event):
             later = [e for v, e in made.items() if v > event["expected"]]
             assert any(e["start"] < event["end"] for e in later), f"a conflict with nobody: {event}"
     retained = [s.version for s in table.history()]
-    assert sorted([*retained, *forgotten]) == list(range(1, newest + 1))
+    assert sorted([*retained, *forgotten]) == list(range(first, newest + 1))
     for version in retained:
-        assert rows(table.snapshot(version)) == content[version]
+        assert read(table.snapshot(version)) == content[version]
     assert table.verify().ok
+    return made, content
 
 
 def _versions(events: list[Event]) -> dict[int, Event]:
@@ -230,8 +247,8 @@ def _content(made: dict[int, Event]) -> dict[int, list[list[int]]]:
     return content
 
 
-def _in_the_order_of_time(made: dict[int, Event], events: list[Event]) -> None:
-    """What ended before another began has a lower number; readers see what was acknowledged before."""
+def acknowledged(made: dict[int, Event]) -> Callable[[int], int]:
+    """What tells which version was surely there at a moment."""
     newest_ended: list[tuple[int, int]] = []  # (when, the highest version acknowledged by then)
     for version, event in sorted(made.items(), key=lambda item: item[1]["end"]):
         highest = max(version, newest_ended[-1][1] if newest_ended else 1)
@@ -240,6 +257,12 @@ def _in_the_order_of_time(made: dict[int, Event], events: list[Event]) -> None:
     def acknowledged_before(moment: int) -> int:
         return max((version for when, version in newest_ended if when < moment), default=1)
 
+    return acknowledged_before
+
+
+def _in_the_order_of_time(made: dict[int, Event], events: list[Event]) -> None:
+    """What ended before another began has a lower number; readers see what was acknowledged before."""
+    acknowledged_before = acknowledged(made)
     for version, event in made.items():
         assert version > acknowledged_before(event["start"]), f"out of order: {event}"
     for event in events:

@@ -33,7 +33,7 @@ def processes(pool: Any, path: Path, count: int, seed: int) -> int:
     start(Table.open(path, durable=False))
     for who, process in enumerate(pool.processes):
         process.start("history", path=str(path), who=who, count=count, seed=seed)
-    return finish(path, [process.result() for process in pool.processes])
+    return finish(path, pool.results())
 
 
 def test_processes(pool: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from atio import Table, col
 from atio.errors import AtioError, ConflictError, VersionNotFoundError
-from tests.concurrency import histories
+from tests.concurrency import changing, histories
 
 
 def opened(path: str) -> Table:
@@ -118,6 +118,10 @@ def _until(stop: str) -> Any:
 
 def history(path: str, who: int, count: int, seed: int) -> list[histories.Event]:
     return histories.Actor(opened(path), who, seed).run(count)
+
+
+def changing_history(path: str, who: int, count: int, seed: int) -> list[histories.Event]:
+    return changing.Changer(opened(path), who, seed).run(count)
 
 
 def expire_for_long(path: str, stop: str) -> int:
@@ -276,7 +280,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     for f in (
         append, first_append, create, categories, promotions, increment, tokens, history, expire_for_long,
         vacuum_for_long, tag_for_long, restore_for_long, read_for_long, compact_for_long,
-        merge_for_long, upserts, increments, deletes, keyed, transfers,
+        merge_for_long, upserts, increments, deletes, keyed, transfers, changing_history,
     )
 }  # fmt: skip
 

@@ -76,8 +76,8 @@ class Model:
         return self._change(now, "delete", ids, [], 0)
 
     def update(self, now: int, ids: set[Any], values: Row) -> int:
-        """Rows of these ids get other values and go to the end."""
-        found = [{**row, **values} for row in self.newest.rows if row["id"] in ids]
+        """Rows of these ids get other values (or functions of themselves, twice) and go to the end."""
+        found = [_assigned(row, values, row) for row in self.newest.rows if row["id"] in ids]
         return self._change(now, "update", ids, found, len(found))
 
     def upsert(self, now: int, rows: list[Row]) -> int:
@@ -86,6 +86,45 @@ class Model:
         known = len({row["id"] for row in self.newest.rows if row["id"] in ids})
         self._change(now, "upsert", ids, rows, len(rows), always=True)
         return known
+
+    def replace(self, now: int, ids: set[Any], rows: list[Row]) -> int:
+        """Rows take the place of those of these ids."""
+        return self._change(now, "overwrite", ids, rows, len(rows), always=True)
+
+    def merge(
+        self, now: int, rows: list[Row], matched: str | Row, *, inserts: bool, deletes: bool
+    ) -> tuple[int, int, int]:
+        """How many rows were inserted, updated and deleted.
+
+        ``matched`` is what becomes of those whose id is in ``rows``; a dict has values, or functions of the
+        old and the new row.
+        """
+        source = {row["id"]: row for row in rows}
+        old = self.newest.rows
+        known = {row["id"] for row in old} & set(source)
+        hits = [row for row in old if row["id"] in known]
+        others = [row for row in old if row["id"] not in known]
+        left = [] if deletes else others
+        new = [row for row in rows if row["id"] not in known] if inserts else []
+        counts = (len(new), 0, len(others) - len(left))
+        if matched == "ignore":
+            left = [*left, *hits]
+        elif matched == "delete":
+            counts = (len(new), 0, counts[2] + len(hits))
+        elif matched == "update":
+            counts = (len(new), len(known), counts[2])
+            new += [source[key] for key in known]
+        else:
+            assert not isinstance(matched, str)
+            counts = (len(new), len(hits), counts[2])
+            new += [_assigned(row, matched, source[row["id"]]) for row in hits]
+        if any(counts):
+            kept = tuple(left)
+            self._push(
+                now, "merge", self.newest.columns, (*kept, *new), len(new), len(old) - len(kept),
+                self.newest.appends + 1,
+            )  # fmt: skip
+        return counts
 
     def _change(
         self, now: int, operation: str, ids: set[Any], new: list[Row], added: int, *, always: bool = False
@@ -127,3 +166,11 @@ class Model:
         return tuple(
             x.version for x in self.retained[:-keep_last] if x.time <= moment and x.version not in tagged
         )
+
+
+def _assigned(row: Row, values: Row, source: Row) -> Row:
+    """Other values for a row, or what functions make of it and of the new one."""
+    return {
+        **row,
+        **{name: value(row, source) if callable(value) else value for name, value in values.items()},
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from atio import Table
+from atio import Table, col
 from atio.errors import ConflictError, VersionNotFoundError
 from atio.storage import LocalStorage
 from tests.stateful.test_model import COMMON, QUICK, START
@@ -26,6 +27,15 @@ from tests.support.tables import listing, required
 
 AGES = timedelta(days=365 * 200)
 PICK = st.integers(0, 100)
+
+
+SHARES = 4
+SHIFT = 1_000_000
+"""A multiple of ``SHARES``, above all numbers."""
+
+
+def share(rest: int) -> str:
+    return f"n % {SHARES} = {rest}"
 
 
 def frame(*numbers: int) -> pa.Table:
@@ -76,8 +86,12 @@ class Line:
     start: int
     rows: dict[int, list[int]]
     fresh: list[int] = field(default_factory=list)
+    made: int = 0
+    """Versions since it was merged."""
     is_whole: bool = True
     """Whether every version since it was merged is retained."""
+    only_appends: bool = True
+    """Whether these did nothing but append."""
 
     @property
     def newest(self) -> int:
@@ -97,6 +111,8 @@ class RetentionMachine(RuleBasedStateMachine):
         self.streams: list[tuple[Stream, set[str]]] = []
         self.staged: list[tuple[Any, list[int], set[str]]] = []
         self.readers: list[tuple[Any, int]] = []
+        self.feeds: list[tuple[Any, int, int]] = []
+        self.transactions: list[tuple[Any, list[int], int, set[str]]] = []
         self.branches: dict[str, Line] = {}
 
     def table(self, branch: str | None = None) -> Table:
@@ -107,6 +123,8 @@ class RetentionMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for stream, _ in self.streams:
             stream.order("stop")
+        for transaction, *_ in self.transactions:
+            transaction.__exit__(Stopped, None, None)
         shutil.rmtree(self.folder)
 
     @property
@@ -194,6 +212,75 @@ class RetentionMachine(RuleBasedStateMachine):
             self.table().commit(staged)
         assert self.table().version == self.newest
 
+    # -- writers that change rows --------------------------------------------------------------
+
+    @rule(rest=st.integers(0, SHARES - 1))
+    def delete(self, rest: int) -> None:
+        rows = self.rows[self.newest]
+        left = [n for n in rows if n % SHARES != rest]
+        done = self.table().delete(share(rest))
+        assert done.deleted == len(rows) - len(left)
+        if done.version is not None:
+            self.made(done.version, left)
+
+    @rule(rest=st.integers(0, SHARES - 1))
+    def update(self, rest: int) -> None:
+        rows = self.rows[self.newest]
+        left, others = [n for n in rows if n % SHARES != rest], [n for n in rows if n % SHARES == rest]
+        done = self.table().update({"n": col("n") + SHIFT}, share(rest))
+        assert done.updated == len(others)
+        if done.version is not None:
+            self.made(done.version, left + [n + SHIFT for n in others])
+
+    @rule(rest=st.integers(0, SHARES - 1), count=st.integers(1, 3))
+    def upsert(self, rest: int, count: int) -> None:
+        rows, new = self.rows[self.newest], self.new(count)
+        known = [n for n in rows if n % SHARES == rest]
+        done = self.table().upsert(frame(*known, *new), on="n")
+        assert (done.updated, done.inserted) == (len(known), count)
+        assert done.version is not None
+        self.made(done.version, [n for n in rows if n % SHARES != rest] + known + new)
+
+    @rule(rest=st.integers(0, SHARES - 1))
+    def merge(self, rest: int) -> None:
+        """Deletes whatever is not among the new rows."""
+        rows = self.rows[self.newest]
+        known = [n for n in rows if n % SHARES == rest]
+        how = {"when_matched": "ignore", "when_not_matched_by_source": "delete"}
+        done = self.table().merge(frame(*known), "n", **how)
+        assert done.deleted == len(rows) - len(known)
+        if done.version is not None:
+            self.made(done.version, known)
+
+    @precondition(lambda self: len(self.transactions) < 2)
+    @rule(rest=st.integers(0, SHARES - 1), is_streamed=st.booleans())
+    def begin_a_transaction(self, rest: int, is_streamed: bool) -> None:
+        """Its rows wait in memory; those of a stream, in files that only a grace period protects."""
+        before, numbers = listing(self.storage), self.new(2)
+        transaction = self.table().transaction()
+        transaction.__enter__()
+        transaction.delete(share(rest))
+        whole = frame(*numbers)
+        transaction.append(iter([whole.slice(0, 1), whole.slice(1)]) if is_streamed else whole)
+        self.transactions.append((transaction, numbers, rest, listing(self.storage) - before))
+
+    @precondition(lambda self: self.transactions)
+    @rule(pick=PICK, finish=st.booleans())
+    def end_a_transaction(self, pick: int, finish: bool) -> None:
+        transaction, numbers, rest, files = self.transactions.pop(pick % len(self.transactions))
+        if not finish:
+            transaction.__exit__(Stopped, None, None)
+        elif files <= listing(self.storage):
+            transaction.__exit__(None, None, None)
+            left = [n for n in self.rows[self.newest] if n % SHARES != rest]
+            self.made(transaction.result.version, left + numbers)
+            return
+        else:
+            with pytest.raises(ConflictError):
+                transaction.__exit__(None, None, None)
+        assert not files & listing(self.storage)
+        assert self.table().version == self.newest
+
     # -- branches ------------------------------------------------------------------------------
 
     def picked(self, pick: int) -> tuple[str, Line]:
@@ -218,6 +305,20 @@ class RetentionMachine(RuleBasedStateMachine):
             assert version == line.newest + 1
             line.rows[version] = line.rows[line.newest] + numbers
             line.fresh += numbers
+            line.made += 1
+
+    @precondition(lambda self: self.branches)
+    @rule(pick=PICK, rest=st.integers(0, SHARES - 1))
+    def delete_on_a_branch(self, pick: int, rest: int) -> None:
+        name, line = self.picked(pick)
+        self.now += 1_000_000
+        version = self.table(name).delete(share(rest)).version
+        left = [n for n in line.rows[line.newest] if n % SHARES != rest]
+        assert (version is None) == (left == line.rows[line.newest])
+        if version is not None:
+            line.rows[version] = left
+            line.made += 1
+            line.only_appends = False
 
     @precondition(lambda self: self.branches)
     @rule(pick=PICK, keep_last=st.integers(1, 6))
@@ -231,7 +332,7 @@ class RetentionMachine(RuleBasedStateMachine):
         assert removed == set(done.files)
         # The catalog, which has the branches, is written anew: the one before is a vacuum's.
         assert len(needed - required(self.storage) - removed) == bool(gone)
-        line.is_whole = line.is_whole and len(line.rows) - len(gone) >= len(line.fresh)
+        line.is_whole = line.is_whole and len(line.rows) - len(gone) >= line.made
         for version in gone:
             del line.rows[version]
 
@@ -239,22 +340,22 @@ class RetentionMachine(RuleBasedStateMachine):
     @rule(pick=PICK)
     def merge_a_branch(self, pick: int) -> None:
         name, line = self.picked(pick)
-        if line.fresh and self.newest != line.start and not line.is_whole:
-            with pytest.raises(ConflictError, match="expired"):
+        if line.made and self.newest != line.start and not (line.is_whole and line.only_appends):
+            with pytest.raises(ConflictError, match=r"expired|only appends"):
                 self.table().merge_branch(name)
             return
         self.now += 1_000_000
         version = self.table().merge_branch(name).version
-        if line.fresh and self.newest == line.start:
+        if line.made and self.newest == line.start:
             assert version == line.newest
             expired = set(range(line.start + 1, version)) - set(line.rows)
             self.rows |= {n: line.rows.get(n, []) for n in range(line.start + 1, version + 1)}
             self.gone |= expired
             line.start = version
-        elif line.fresh:
+        elif line.made:
             self.made(version, self.rows[self.newest] + line.fresh)
         assert version == self.newest
-        line.fresh, line.is_whole = [], True
+        line.fresh, line.made, line.is_whole, line.only_appends = [], 0, True, True
 
     @precondition(lambda self: self.branches)
     @rule(pick=PICK)
@@ -279,6 +380,31 @@ class RetentionMachine(RuleBasedStateMachine):
             assert snapshot.to_arrow()["n"].to_pylist() == self.rows[version]
         except VersionNotFoundError:
             assert version in self.gone, "a retained version could not be read"
+
+    @precondition(lambda self: len(self.feeds) < 3)
+    @rule(pick=PICK)
+    def open_a_feed(self, pick: int) -> None:
+        since = self.retained[pick % len(self.retained)]
+        if self.gone & set(range(since, self.newest)):
+            with pytest.raises(VersionNotFoundError):
+                self.table().changes(since)
+            return
+        self.feeds.append((self.table().changes(since), since, self.newest))
+
+    @precondition(lambda self: self.feeds)
+    @rule(pick=PICK)
+    def read_a_feed(self, pick: int) -> None:
+        feed, since, until = self.feeds.pop(pick % len(self.feeds))
+        try:
+            events = feed.read_all().to_pylist()
+        except VersionNotFoundError:
+            assert self.gone & set(range(since, until + 1)), "changes of retained versions could not be read"
+            return
+        came, gone = (
+            Counter(row["n"] for row in events if row["_change_type"] in kinds)
+            for kinds in (("insert", "update_postimage"), ("delete", "update_preimage"))
+        )
+        assert Counter(self.rows[since]) + came == Counter(self.rows[until]) + gone
 
     @rule(name=st.sampled_from("ab"), pick=PICK)
     def tag(self, name: str, pick: int) -> None:
