@@ -81,6 +81,8 @@ class Changer:
         self._message = message
         self._expected = expected_version
         self._seen: str | None = None
+        self.made: Snapshot | None = None
+        """The version that was made, if any."""
 
     # -- operations ----------------------------------------------------------------------------
 
@@ -267,7 +269,9 @@ class Changer:
             expected_version=self._expected,
             staged=staged,
         )
-        return self._committer.commit(request)
+        outcome = self._committer.commit(request)
+        self.made = outcome.snapshot
+        return outcome
 
 
 class _Staging:

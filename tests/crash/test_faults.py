@@ -80,6 +80,26 @@ def parted() -> MemoryStorage:
     return storage
 
 
+def keyed() -> MemoryStorage:
+    """A table whose rows have keys and partitions, and some of whose rows were deleted."""
+    storage = MemoryStorage()
+    how = {"partition_by": "truncate(4, id)", "key": "id", "properties": {"append.merge": "false"}}
+    Table.create(storage, frame(0).schema, **how)
+    table = opened(storage, FAR - 10**9)
+    for i in range(4):
+        table.append(frame(4 * i, 4))
+    table.delete("id = 5")
+    table.expire(timedelta(0), keep_last=3)
+    return storage
+
+
+def transact(table: Table) -> None:
+    with table.transaction() as tx:
+        tx.delete("id = 6")
+        tx.append(stream())
+        tx.update({"word": "moved"}, "id between 8 and 202")
+
+
 def trial(table: Table) -> Table:
     """The branch, seen through the same storage."""
     return Table(table._objects.storage, branch="trial", retry=table._retry, clock=table._clock)
@@ -108,6 +128,22 @@ OPERATIONS = {
     "append to an expected version": Operation(lambda t: t.append(frame(100), expected_version=8)),
     "first append": Operation(lambda t: t.append(frame(0)), MemoryStorage),
     "overwrite": Operation(lambda t: t.overwrite(pa.table({"z": [1.5]}))),
+    "overwrite a part": Operation(lambda t: t.overwrite(frame(4, 3), "id between 4 and 7")),
+    "overwrite partitions": Operation(lambda t: t.overwrite(frame(4, 3), partitions=True), keyed),
+    "delete": Operation(lambda t: t.delete("id % 3 = 0")),
+    "delete whole files": Operation(lambda t: t.delete("id < 8")),
+    "delete nothing": Operation(lambda t: t.delete("id < 0"), reads=True),
+    "update": Operation(lambda t: t.update({"word": "w3"}, "id % 3 = 0")),
+    "upsert": Operation(lambda t: t.upsert(frame(3, 20), on="id")),
+    "upsert a stream": Operation(lambda t: t.upsert(stream(), on="id")),
+    "merge": Operation(
+        lambda t: t.merge(
+            frame(3, 20), "id", when_matched={"word": "w4"}, when_not_matched_by_source="delete"
+        )
+    ),
+    "append by key": Operation(lambda t: t.append(frame(100)), keyed),
+    "append what is not there": Operation(lambda t: t.append(frame(12, 8), on_conflict="ignore"), keyed),
+    "transaction": Operation(transact),
     "create": Operation(lambda t: t._writer.create(frame(0).schema, {"user.a": "b"}), MemoryStorage),
     "stage and commit": Operation(lambda t: t.commit(t.stage(frame(100)), t.stage(frame(200)))),
     "commit an overwrite": Operation(lambda t: t.commit(t.stage(frame(9), overwrite=True), overwrite=True)),
@@ -147,6 +183,9 @@ OPERATIONS = {
     "schema": Operation(lambda t: t.schema, reads=True),
     "tags and properties": Operation(lambda t: (t.tags, t.properties), reads=True),
     "history": Operation(lambda t: t.history(), reads=True),
+    "changes": Operation(lambda t: t.changes(2).read_all(), reads=True),
+    "changes with deleted rows": Operation(lambda t: t.changes(3).read_all(), keyed, reads=True),
+    "get": Operation(lambda t: t.get(6), keyed, reads=True),
     "diff": Operation(lambda t: t.diff(2, 7), reads=True),
     "plan an expiry": Operation(lambda t: t.expire(timedelta(0), dry_run=True), reads=True),
     "plan a vacuum": Operation(lambda t: t.vacuum(timedelta(0), dry_run=True), reads=True),

@@ -78,10 +78,11 @@ class Rows(Versions):
                         "on_conflict goes without token, checkpoint_rows and schema_mode",
                         hint="repeating such an append is harmless",
                     )
-            made = self.merge(
-                data, when_matched=on_conflict, message=message, expected_version=expected_version
-            )
-            return self.snapshot(made.version)
+                from atio.table.merging import Plan, merge
+
+                changer = self._changer(message, expected_version)
+                merge(changer, data, (), Plan.of(on_conflict, "insert", "ignore"))
+                return self._snapshot(changer.made or self._state().snapshot)
         if checkpoint_rows is None:
             return self._write(
                 data,
