@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from atio import Table, col
 from atio.errors import ConflictError, ExistsError, VersionNotFoundError
+from atio.storage import Storage
 from tests.concurrency import histories
 from tests.concurrency.histories import Actions, Actor, Event, acknowledged
 from tests.stateful.model import Line, Model, Row
@@ -29,7 +30,7 @@ Step = dict[str, Any]
 
 def start(path: Any, *, key: bool) -> Table:
     how: dict[str, Any] = {"key": "id", "partition_by": f"truncate({WIDTH}, id)"} if key else {}
-    table = Table.create(path, SCHEMA, durable=False, **how)
+    table = Table.create(path, SCHEMA, **how, **({} if isinstance(path, Storage) else {"durable": False}))
     table.append(frame([[0, 0]]))
     return table
 

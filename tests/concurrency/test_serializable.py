@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from atio import Table
-from atio.storage import LocalStorage
-from tests.concurrency.changing import Changer, check, start
-from tests.concurrency.histories import Event
+from atio.storage import LocalStorage, MemoryStorage
+from atio.storage.base import Capabilities
+from tests.concurrency.changing import ACTIONS, Changer, check, start
+from tests.concurrency.histories import Actions, Event
 from tests.support.tables import listing, required
 from tests.torture.conftest import Figure, torture_figure
 
 __all__ = ["torture_figure"]
-FIGURE = "random changes of rows and transactions by racing processes: operations that no order explains"
+FIGURE = "random changes of rows and transactions by racing writers: operations that no order explains"
 KINDS = pytest.mark.parametrize("key", [False, True], ids=["no key", "key"])
 
 
@@ -39,6 +42,51 @@ def test_processes(pool: Any, tmp_path: Path, key: bool) -> None:
     processes(pool, tmp_path / "t", 12, 1, key=key)
 
 
+class Lockless(MemoryStorage):
+    """As a bucket: nobody can be kept out, so only the swap decides."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return msgspec.structs.replace(super().capabilities, lock=False)
+
+    def handle(self) -> Lockless:
+        other = Lockless()
+        other._place = self._place
+        return other
+
+
+class Patient(Changer):
+    """Keeps what others may need for a while: there is no lock that would make sure of it.
+
+    Only its grace period keeps a vacuum from running writers; and who lost a swap looks for its version.
+    """
+
+    @property
+    def actions(self) -> Actions:
+        kept = {name: action for name, action in ACTIONS.items() if name != "vacuum"}
+        return {**kept, "expire": (2, Patient.expire)}
+
+    def expire(self, event: Event) -> None:
+        event["forgotten"] = list(self.table.expire(timedelta(0), keep_last=20).versions)
+
+
+def threads(count: int, seed: int, *, key: bool) -> int:
+    storage = Lockless()
+    table = start(storage, key=key)
+    with ThreadPoolExecutor(4) as pool:
+        actors = [Patient(Table(storage.handle()), who, seed) for who in range(4)]
+        events = [event for result in pool.map(lambda actor: actor.run(count), actors) for event in result]
+    check(table, events)
+    table.vacuum(timedelta(0))
+    assert listing(storage) == required(storage)
+    return len(events)
+
+
+@KINDS
+def test_threads_without_a_lock(key: bool) -> None:
+    threads(12, 2, key=key)
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(4))
 @KINDS
@@ -47,6 +95,18 @@ def test_long_histories(pool: Any, tmp_path: Path, seed: int, key: bool, torture
     tried, failed = 6 * count, 1
     try:
         tried, failed = processes(pool, tmp_path / "t", count, seed, key=key), 0
+    finally:
+        torture_figure(FIGURE, tried, failed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("seed", range(10, 14))
+@KINDS
+def test_long_histories_without_a_lock(seed: int, key: bool, torture_figure: Figure) -> None:
+    count = 60
+    tried, failed = 4 * count, 1
+    try:
+        tried, failed = threads(count, seed, key=key), 0
     finally:
         torture_figure(FIGURE, tried, failed)
 
