@@ -2,198 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pytest
 
 from atio import Table
-from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, OutcomeUnknownError, StorageError
 from atio.storage import MemoryStorage, Storage
+from tests.crash.operations import OPERATIONS, Operation, frame, grown, opened
 from tests.faulty import Faults, FaultyStorage, Kind, copied
 from tests.support.tables import content, listing, required
 
-FAR = 4_102_444_800_000_000  # The year 2100: every file is old enough to be vacuumed.
-
-
-def frame(start: int, count: int = 2) -> pa.Table:
-    ids = list(range(start, start + count))
-    return pa.table({"id": ids, "word": pa.array([f"w{i}" for i in ids], pa.string()).dictionary_encode()})
-
-
-def opened(storage: Any, now: int = FAR) -> Table:
-    retry = RetryPolicy(attempts=4, sleep=lambda _: None)
-    return Table(storage, retry=retry, clock=lambda: now)
-
-
-def grown() -> MemoryStorage:
-    """Eight versions of seven files: the next append merges files and moves history to a piece."""
-    storage = MemoryStorage()
-    table = opened(storage, FAR - 10**9)
-    for i in range(8):
-        table.append(frame(2 * i, 2 if i else 0), token=f"t{i}")
-    table.tag("first", 1)
-    table.tag("keep", 3)
-    table.set_properties({"user.a": "b"})
-    storage.create("data/" + "0" * 24 + ".parquet", b"a stray")
-    return storage
-
-
-def many_files(count: int) -> MemoryStorage:
-    """A table of so many data files that the next one goes to a manifest, with all of them."""
-    storage = MemoryStorage()
-    table = opened(storage, FAR - 10**9)
-    table.append(frame(0))
-    table.set_properties({"append.merge": "false"})
-    for i in range(1, count):
-        table.append(frame(2 * i))
-    table.expire(timedelta(0), keep_last=2)
-    return storage
-
-
-def damaged() -> MemoryStorage:
-    """A table whose newest version lost a file."""
-    storage = grown()
-    table = opened(storage, FAR - 10**8)
-    table.overwrite(frame(0, 3))
-    storage.delete([table.snapshot().files()[-1].path])
-    return storage
-
-
-def branched() -> MemoryStorage:
-    """A table with a branch of a version of its own."""
-    storage = grown()
-    table = opened(storage, FAR - 10**8)
-    table.create_branch("trial").append(frame(200))
-    return storage
-
-
-def parted() -> MemoryStorage:
-    """The same; the table has moved on, too."""
-    storage = branched()
-    opened(storage, FAR - 10**8).append(frame(300))
-    return storage
-
-
-def keyed() -> MemoryStorage:
-    """A table whose rows have keys and partitions, and some of whose rows were deleted."""
-    storage = MemoryStorage()
-    how = {"partition_by": "truncate(4, id)", "key": "id", "properties": {"append.merge": "false"}}
-    Table.create(storage, frame(0).schema, **how)
-    table = opened(storage, FAR - 10**9)
-    for i in range(4):
-        table.append(frame(4 * i, 4))
-    table.delete("id = 5")
-    table.expire(timedelta(0), keep_last=3)
-    return storage
-
-
-def transact(table: Table) -> None:
-    with table.transaction() as tx:
-        tx.delete("id = 6")
-        tx.append(stream())
-        tx.update({"word": "moved"}, "id between 8 and 202")
-
-
-def trial(table: Table) -> Table:
-    """The branch, seen through the same storage."""
-    return Table(table._objects.storage, branch="trial", retry=table._retry, clock=table._clock)
-
-
-@dataclass(frozen=True)
-class Operation:
-    run: Callable[[Table], object]
-    setup: Callable[[], MemoryStorage] = grown
-    reads: bool = False
-    sound: bool = True
-    """Whether the table is intact beforehand."""
-    cleans_up: bool = False
-    """Whether files are removed after the swap, which may fail when all is done already."""
-
-
-def stream() -> Any:
-    return (frame(100 * i, 10) for i in range(3))
-
-
-OPERATIONS = {
-    "append": Operation(lambda t: t.append(frame(100))),
-    "append a stream": Operation(lambda t: t.append(stream())),
-    "append with a token": Operation(lambda t: t.append(frame(100), token="mine")),
-    "replay a token": Operation(lambda t: t.append(frame(100), token="t3")),
-    "append to an expected version": Operation(lambda t: t.append(frame(100), expected_version=8)),
-    "first append": Operation(lambda t: t.append(frame(0)), MemoryStorage),
-    "overwrite": Operation(lambda t: t.overwrite(pa.table({"z": [1.5]}))),
-    "overwrite a part": Operation(lambda t: t.overwrite(frame(4, 3), "id between 4 and 7")),
-    "overwrite partitions": Operation(lambda t: t.overwrite(frame(4, 3), partitions=True), keyed),
-    "delete": Operation(lambda t: t.delete("id % 3 = 0")),
-    "delete whole files": Operation(lambda t: t.delete("id < 8")),
-    "delete nothing": Operation(lambda t: t.delete("id < 0"), reads=True),
-    "update": Operation(lambda t: t.update({"word": "w3"}, "id % 3 = 0")),
-    "upsert": Operation(lambda t: t.upsert(frame(3, 20), on="id")),
-    "upsert a stream": Operation(lambda t: t.upsert(stream(), on="id")),
-    "merge": Operation(
-        lambda t: t.merge(
-            frame(3, 20), "id", when_matched={"word": "w4"}, when_not_matched_by_source="delete"
-        )
-    ),
-    "append by key": Operation(lambda t: t.append(frame(100)), keyed),
-    "append what is not there": Operation(lambda t: t.append(frame(12, 8), on_conflict="ignore"), keyed),
-    "transaction": Operation(transact),
-    "create": Operation(lambda t: t._writer.create(frame(0).schema, {"user.a": "b"}), MemoryStorage),
-    "stage and commit": Operation(lambda t: t.commit(t.stage(frame(100)), t.stage(frame(200)))),
-    "commit an overwrite": Operation(lambda t: t.commit(t.stage(frame(9), overwrite=True), overwrite=True)),
-    "write a manifest": Operation(lambda t: t.append(frame(100)), lambda: many_files(12)),
-    "tag": Operation(lambda t: t.tag("new", 5)),
-    "move a tag": Operation(lambda t: t.tag("keep", 5, move=True)),
-    "untag": Operation(lambda t: t.untag("keep")),
-    "properties": Operation(lambda t: t.set_properties({"user.a": None, "user.b": "c"})),
-    "restore": Operation(lambda t: t.restore(2, message="back")),
-    "expire": Operation(lambda t: t.expire(timedelta(0), keep_last=2), cleans_up=True),
-    "expire almost all": Operation(lambda t: t.expire(timedelta(0)), cleans_up=True),
-    "compact": Operation(lambda t: t.compact()),
-    "compact in an order": Operation(
-        lambda t: t.compact(sort_by=[("id", "descending")]), lambda: many_files(12)
-    ),
-    "add a column": Operation(lambda t: t.add_column("more", pa.int64(), default=7)),
-    "reorder columns": Operation(lambda t: t.reorder_columns(["word"])),
-    "create a branch": Operation(lambda t: t.create_branch("trial", 4)),
-    "append on a branch": Operation(lambda t: trial(t).append(frame(400)), branched),
-    "expire a branch": Operation(lambda t: trial(t).expire(timedelta(0)), branched, cleans_up=True),
-    "forward to a branch": Operation(lambda t: t.merge_branch("trial"), branched),
-    "merge a branch": Operation(lambda t: t.merge_branch("trial"), parted),
-    "drop a branch": Operation(lambda t: t.drop_branch("trial"), branched),
-    "vacuum": Operation(lambda t: t.vacuum(timedelta(0))),
-    "read": Operation(lambda t: t.snapshot().to_arrow(), reads=True),
-    "read an old version": Operation(lambda t: t.snapshot("keep").to_arrow(), reads=True),
-    "read as pandas": Operation(lambda t: t.to_pandas(), reads=True),
-    "read as Polars": Operation(lambda t: t.to_polars(), reads=True),
-    "query as Polars": Operation(lambda t: t.to_lazy().filter(pl.col("id") > 3).collect(), reads=True),
-    "query in SQL": Operation(lambda t: t.sql("select sum(id) from t where id > 3").to_arrow(), reads=True),
-    "read a branch": Operation(lambda t: trial(t).to_arrow(), branched, reads=True),
-    "count": Operation(lambda t: t.snapshot().count("id > 3"), reads=True),
-    "explain": Operation(lambda t: t.snapshot().scan(where="id > 3").explain(), reads=True),
-    "read in batches": Operation(lambda t: list(t.snapshot().to_batches(["id"])), reads=True),
-    "read some rows": Operation(lambda t: t.to_arrow(["word"], where="id > 3"), reads=True),
-    "read as of a time": Operation(lambda t: t.snapshot(as_of=datetime(2099, 12, 31, 23, 59)), reads=True),
-    "schema": Operation(lambda t: t.schema, reads=True),
-    "tags and properties": Operation(lambda t: (t.tags, t.properties), reads=True),
-    "history": Operation(lambda t: t.history(), reads=True),
-    "changes": Operation(lambda t: t.changes(2).read_all(), reads=True),
-    "changes with deleted rows": Operation(lambda t: t.changes(3).read_all(), keyed, reads=True),
-    "get": Operation(lambda t: t.get(6), keyed, reads=True),
-    "diff": Operation(lambda t: t.diff(2, 7), reads=True),
-    "plan an expiry": Operation(lambda t: t.expire(timedelta(0), dry_run=True), reads=True),
-    "plan a vacuum": Operation(lambda t: t.vacuum(timedelta(0), dry_run=True), reads=True),
-    "plan a repair": Operation(lambda t: t.repair(dry_run=True), reads=True),
-    "verify": Operation(lambda t: t.verify(), reads=True),
-    "repair": Operation(lambda t: t.repair(), damaged, sound=False),
-    "repair nothing": Operation(lambda t: t.repair()),
-}
 _MEMORY: dict[str, tuple[MemoryStorage, Any, Any, int]] = {}
 
 

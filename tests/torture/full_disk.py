@@ -19,7 +19,7 @@ from atio import Table
 from atio.errors import StorageFullError
 from atio.formats import FORMATS
 from atio.storage import LocalStorage, MemoryStorage
-from tests.crash.test_faults import FAR, OPERATIONS, frame, grown, opened
+from tests.crash.operations import FAR, OPERATIONS, frame, grown, opened
 from tests.faulty import copied
 from tests.support.tables import content, listing, required
 
