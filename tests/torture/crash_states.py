@@ -215,15 +215,15 @@ class State:
                 full.chmod(file.mode)
 
 
-def states(trace: Trace, events: Sequence[Event], most: int) -> Iterator[State]:
-    """The states that a power cut during ``events`` could leave, ``most`` a moment.
+def states(trace: Trace, events: Sequence[Event], most: int, since: int = 0) -> Iterator[State]:
+    """The states that a power cut during ``events`` could leave, ``most`` a moment, ``since`` one of them.
 
     Between two syncs ever more is open, so the moments are those before a sync, and the end.
     """
     disk = Disk(trace)
     begun = acknowledged = 0
-    for event in events:
-        if isinstance(event, Sync):
+    for place, event in enumerate(events):
+        if isinstance(event, Sync) and place >= since:
             yield from _states_now(disk, most, begun, acknowledged, f"before the {trace.describe(event)}")
         disk.apply(event)
         if isinstance(event, Mark):

@@ -17,7 +17,7 @@ from tests.torture.crash_states import Disk, State, states
 from tests.torture.crash_states_mutants import MISTAKES
 from tests.torture.scenarios import SCENARIOS, Scenario
 from tests.torture.syscalls import Act, Call, Fault, Watcher, mark, run
-from tests.torture.traces import Entry, Event, Folder, Mark, Names, Recorder, Sync, Trace, is_change
+from tests.torture.traces import Data, Entry, Event, Folder, Mark, Names, Recorder, Sync, Trace, is_change
 
 
 @dataclass
@@ -174,9 +174,9 @@ def wrong(scenario: Scenario, seen: list[Any], found: Any, begun: int, acknowled
     return f"{begun} steps had begun, {acknowledged} were acknowledged, and the state is {what}"
 
 
-def faults(judge: Judge, trace: Trace, events: Sequence[Event], most: int) -> Iterator[str]:
-    """What is wrong with the crash states of ``events``."""
-    for state in states(trace, events, most):
+def faults(judge: Judge, trace: Trace, events: Sequence[Event], most: int, since: int = 0) -> Iterator[str]:
+    """What is wrong with the crash states of ``events``, from number ``since`` on."""
+    for state in states(trace, events, most, since):
         fault = judge.fault(state)
         if fault is not None:
             yield fault
@@ -215,8 +215,8 @@ def _checked(scenario: Scenario, recorded: Recorded, most: int) -> Figures:
 
 REDUNDANT = {
     # The flag that was announced vouches for the new file, too: that its successor is on the medium before
-    # success is reported is more than is promised. Left out, left too late, made too early.
-    "write over a flagged file": 3,
+    # success is reported is more than is promised. Left out, left too late, made too early; told before.
+    "write over a flagged file": 4,
 }
 """Mistakes of a scenario that change nothing that a user could see."""
 
@@ -229,7 +229,7 @@ def kill_mutants(name: str, most: int) -> Figures:
     judge = Judge(scenario, recorded.seen)
     figures = Figures()
     for mutant in mutants(scenario, recorded.trace):
-        caught = any(True for _ in faults(judge, recorded.trace, mutant.events, most))
+        caught = any(True for _ in faults(judge, recorded.trace, mutant.events, most, mutant.since))
         figures.note(mutant.mistake, [] if caught else ["not found out"])
     if len(figures.failures) == (redundant := REDUNDANT.get(name, 0)):
         figures.tried, figures.failures = figures.tried - redundant, []
@@ -264,18 +264,27 @@ def scratch() -> str | None:
 
 @dataclass(frozen=True)
 class Mutant:
-    """What an implementation with one mistake would have done."""
+    """What an implementation with one mistake would have done.
+
+    Attributes
+    ----------
+    since
+        Number of the first event that is another one: what comes before is no fault of it.
+    """
 
     mistake: str
     events: tuple[Event, ...]
+    since: int
 
 
 def mutants(scenario: Scenario, trace: Trace) -> Iterator[Mutant]:
-    """Each sync left out, and each exchanged with the next (or last) step that it protects.
+    """Each sync left out, and each pair of steps exchanged whose order matters.
 
     The steps that others can see are: the new state gets its name, something is removed, success is
-    reported. Left out are mistakes that change nothing, by the model: the sync had nothing to write, or the
-    same inode is synced again before anything can be seen.
+    reported. A sync comes after the next such step, or before the one that it is to make last, or before
+    the bytes that it is to write; removals and reports come before the new state has its name. Left out are
+    mistakes that change nothing, by the model: the sync had nothing to write, or the same inode is synced
+    again before anything can be seen.
     """
     events = trace.events
     disk = Disk(trace)
@@ -285,15 +294,52 @@ def mutants(scenario: Scenario, trace: Trace) -> Iterator[Mutant]:
             if after is not None and not _synced_between(events, place, after):
                 what = trace.describe(event)
                 without = (*events[:place], *events[place + 1 :])
-                yield Mutant(f"no {what}", without)
-                late = (*events[:place], *events[place + 1 : after + 1], event, *events[after + 1 :])
-                yield Mutant(f"{what} after {trace.describe(events[after])}", late)
+                yield Mutant(f"no {what}", without, place)
+                yield Mutant(
+                    f"{what} after {trace.describe(events[after])}", _moved(events, place, after), place
+                )
+                written = _last_written(events, place)
+                if written is not None:
+                    yield _too_early(trace, place, written)
         disk.apply(event)
-    for place, event in enumerate(events[1:], 1):
-        before = events[place - 1]
-        if isinstance(event, Sync) and isinstance(before, Names) and _is_visible(scenario, trace, before):
-            swapped = (*events[: place - 1], event, before, *events[place + 1 :])
-            yield Mutant(f"{trace.describe(event)} before {trace.describe(before)}", swapped)
+    for place, event in enumerate(events[:-1]):
+        if isinstance(event, Names) and _is_visible(scenario, trace, event):
+            if isinstance(events[place + 1], Sync):
+                yield _too_early(trace, place + 1, place)
+            after = _next_visible(scenario, trace, place)
+            if after is not None and _names_new(scenario, event) and not _names_new(scenario, events[after]):
+                yield _too_early(trace, after, place)
+
+
+def _too_early(trace: Trace, place: int, to: int) -> Mutant:
+    moved, passed = trace.events[place], trace.events[to]
+    mistake = f"{trace.describe(moved)} before {trace.describe(passed)}"
+    return Mutant(mistake, _moved(trace.events, place, to), to)
+
+
+def _moved(events: Sequence[Event], place: int, to: int) -> tuple[Event, ...]:
+    """With the event at ``place`` at ``to``."""
+    changed = [*events[:place], *events[place + 1 :]]
+    changed.insert(to, events[place])
+    return tuple(changed)
+
+
+def _last_written(events: Sequence[Event], place: int) -> int | None:
+    """The last bytes that a sync is to write."""
+    for earlier in range(place - 1, -1, -1):
+        event = events[earlier]
+        if event == events[place]:
+            return None
+        if isinstance(event, Data) and event.inode == events[place].inode:
+            return earlier
+    return None
+
+
+def _names_new(scenario: Scenario, event: Event) -> bool:
+    """Whether the new state gets its name."""
+    return isinstance(event, Names) and any(
+        entry.name in scenario.point and entry.target is not None for entry in event.entries
+    )
 
 
 def _is_visible(scenario: Scenario, trace: Trace, event: Event) -> bool:

@@ -182,6 +182,25 @@ def _strewn(box: Path) -> None:
     (box / "t/.current.0123456789abcdef.tmp").write_bytes(b"{")
 
 
+def _keyed(box: Path) -> None:
+    """A table with a key."""
+    Table.create(LocalStorage(box / "t", durable=False), frame(0).schema, key="id")
+    for start in range(0, 6, 3):
+        opened(box).append(frame(start, 3))
+
+
+def _partitioned(box: Path) -> None:
+    """A table in partitions, with a condition on its rows."""
+    Table.create(
+        LocalStorage(box / "t", durable=False),
+        frame(0).schema,
+        partition_by="bucket(3, id)",
+        sort_by="id",
+        checks={"positive": "id >= 0"},
+    )
+    opened(box).append(frame(0, 6))
+
+
 def _handle(box: Path) -> Table:
     return Table.open(box / "t")
 
@@ -196,6 +215,17 @@ def _create(table: Table) -> None:
 
 def _stream(table: Table) -> None:
     table.append(iter([frame(100, 3), frame(103, 3)]))
+
+
+def _merge(table: Table) -> None:
+    table.merge(frame(5, 2), when_not_matched_by_source="delete")
+
+
+def _transact(table: Table) -> None:
+    with table.transaction() as tx:
+        tx.delete("id = 5")
+        tx.append(frame(200, 2))
+        tx.append(iter([frame(300), frame(301)]))
 
 
 def _many_files(box: Path) -> None:
@@ -395,6 +425,10 @@ TABLES = {
         lambda table: table.upsert(frame(20, 2), on="id"),
         lambda table: table.update({"word": "w0"}, "id = 20"),
     ),
+    "keys, merge, transaction": _table(
+        _keyed, lambda table: table.append(frame(4, 3), on_conflict="ignore"), _merge, _transact
+    ),
+    "append to partitions": _table(_partitioned, lambda table: table.append(frame(100, 6))),
     "branch": _table(
         _worn,
         lambda table: table.create_branch("trial"),
