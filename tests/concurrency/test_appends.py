@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from atio import Table
+from tests.support.share import at_most
 
 PROCESSES = 6
 
@@ -43,7 +44,7 @@ def test_six_processes_append(pool: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_six_processes_append_fifty_times_each_twenty_times_over(pool: Any, tmp_path: Path) -> None:
-    for repeat in range(20):
+    for repeat in range(at_most(20)):
         path = tmp_path / f"t{repeat}"
         check_appends(path, pool.all("append", path, 50), 50)
 

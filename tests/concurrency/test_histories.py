@@ -13,6 +13,7 @@ import pytest
 from atio import Table
 from atio.storage import LocalStorage
 from tests.concurrency.histories import Actor, Event, check, start
+from tests.support.share import at_most
 from tests.support.tables import listing, required
 from tests.torture.conftest import Figure, torture_figure
 
@@ -97,7 +98,7 @@ def test_the_model_sees_what_is_wrong(tmp_path: Path, lie: Callable[[list[Event]
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(100, 108))
 def test_long_histories(pool: Any, tmp_path: Path, seed: int, torture_figure: Figure) -> None:
-    count = 60
+    count = at_most(60)
     tried, failed = 6 * count, 1
     try:
         tried, failed = processes(pool, tmp_path / "t", count, seed), 0

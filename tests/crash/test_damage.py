@@ -32,14 +32,19 @@ def frame(start: int, count: int = 2) -> pa.Table:
 
 @cache
 def table() -> MemoryStorage:
-    """Versions 1-9, an overwrite, then files enough for a manifest; pieces of history and of tokens."""
+    """Versions 1-9, an overwrite, then files enough for a manifest; pieces of history and of tokens.
+
+    A row is marked as deleted in versions from 16 on.
+    """
     storage = MemoryStorage()
     made = Table(storage)
     for i in range(9):
         made.append(frame(2 * i), token=f"t{i}")
     made.set_properties({"append.merge": "false", "user.a": "b"})
-    made.overwrite(pa.table({"id": [0.5], "word": ["new"]}))
-    for i in range(NEWEST - 10):
+    made.overwrite(pa.table({"id": [0.5, 0.75], "word": ["new", "newer"]}))
+    for i in range(NEWEST - 11):
+        if i == 5:
+            made.delete("id = 0.75")
         made.append(pa.table({"id": [float(i)], "word": [f"x{i}"]}), token=f"u{i}")
     made.tag("keep", 12)
     return storage
@@ -131,6 +136,7 @@ def test_there_is_one_of_everything() -> None:
     """The table under attack has every kind of file."""
     kinds = {path.split("/")[0] for path in referenced()}
     assert kinds == {"metadata", "manifests", "schemas", "data"}
+    assert any(path.endswith(".dv") for path in referenced())
     versioned = frozenset().union(*files_by_version().values())
     assert len(set(referenced()) - versioned) >= 3, "pieces of history and tokens, and the catalog"
 

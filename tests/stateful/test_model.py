@@ -29,6 +29,7 @@ from atio.storage import LocalStorage, MemoryStorage
 from atio.storage.base import Storage
 from tests.stateful.frames import KINDS, SAFE_WHEN_EMPTY, THIN, WIDE, arrow
 from tests.stateful.model import Line, Model
+from tests.support.share import at_most
 from tests.support.tables import listing, required, rows
 
 START = 4_102_444_800_000_000  # The year 2100: later than the times of all files.
@@ -477,7 +478,7 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.generate],
     **COMMON,
 )
-LONG = settings(max_examples=40, stateful_step_count=40, **COMMON)
+LONG = settings(max_examples=at_most(40), stateful_step_count=40, **COMMON)
 
 
 class TestLocal(TableMachine.TestCase):

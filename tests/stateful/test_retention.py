@@ -23,6 +23,7 @@ from atio import Table, col
 from atio.errors import ConflictError, VersionNotFoundError
 from atio.storage import LocalStorage
 from tests.stateful.test_model import COMMON, QUICK, START
+from tests.support.share import at_most
 from tests.support.tables import listing, required
 
 AGES = timedelta(days=365 * 200)
@@ -473,4 +474,4 @@ class TestRetention(RetentionMachine.TestCase):
 
 @pytest.mark.slow
 class TestRetentionLong(RetentionMachine.TestCase):
-    settings = settings(max_examples=60, stateful_step_count=40, **COMMON)
+    settings = settings(max_examples=at_most(60), stateful_step_count=40, **COMMON)

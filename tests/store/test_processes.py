@@ -13,6 +13,7 @@ import pytest
 from atio import store as stores
 from atio.errors import LockTimeoutError
 from tests.store.worker import whole
+from tests.support.share import at_most
 
 LOCK = ".value.json.atio.lock"
 
@@ -125,4 +126,4 @@ def test_kills_at_any_moment(forks: Any, path: Path, lock: bool, durable: bool) 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [10, 12])
 def test_many_kills(forks: Any, path: Path, seed: int) -> None:
-    attack(forks, path, 250, seed, lock=seed % 2 == 0, durable=seed % 3 == 0)
+    attack(forks, path, at_most(250), seed, lock=seed % 2 == 0, durable=seed % 3 == 0)

@@ -13,19 +13,11 @@ from typing import Any
 import pytest
 
 from benchmarks.peers_env import peers_python
+from tests.support.share import SHARE
 from tests.torture.syscalls import why_not
 
-SHARE = float(os.environ.get("ATIO_TORTURE_SHARE", "1"))
-"""Of the cases of the longest attacks; below 1 the peers are left out."""
-EVERY = max(1, round(1 / SHARE))
-"""So many system calls are one step of an attack on each."""
 Figure = Callable[..., None]
 Apart = Callable[..., Any]
-
-
-def at_most(cases: int) -> int:
-    """As many cases of so many as are to be tried."""
-    return round(cases * min(SHARE, 1))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def files() -> list[str]:
 
 
 def metadata() -> list[str]:
-    return [path for path in files() if not path.startswith("data/")]
+    return [path for path in files() if not path.startswith("data/") or path.endswith(".dv")]
 
 
 @cache

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 import atio
 from benchmarks.peers_env import REQUIREMENTS, ROOT, peers_python
-from tests.torture.conftest import SHARE
+from tests.support.share import SHARE
 from tests.torture.mounts import PRIVILEGED
 
 PAGE = ROOT / "docs" / "reliability.md"

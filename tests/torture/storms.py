@@ -9,6 +9,7 @@ import selectors
 import signal
 import tempfile
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -69,9 +70,9 @@ class _Storm:
         while writer.read():
             pass
         _, status = os.waitpid(writer.pid, 0)
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "it had ended before: see above"
         os.close(writer.pipe)
         self.acknowledged += writer.acknowledged()
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "it had ended before: see its traceback"
 
     def wait_for_progress(self) -> None:
         """Until somebody is acknowledged something."""
@@ -96,6 +97,8 @@ def _write(box: Path, pipe: int, start: int) -> None:
             else:
                 table.append(frame(number))
             os.write(pipe, b"%d\n" % number)
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(1)
 

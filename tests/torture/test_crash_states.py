@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.torture.conftest import at_most
+from tests.support.share import at_most
 from tests.torture.crash_states_check import (
     Figures,
     check_after_deaths,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from atio import store as stores
+from atio.errors import StorageFullError
 from tests.torture.conftest import Figure
-from tests.torture.full_disk import Case, attack, cases, outcomes
+from tests.torture.full_disk import PAGE, Case, attack, cases, nearly_full, outcomes
 from tests.torture.mounts import PRIVILEGED, memory_disk
 from tests.torture.power import KINDS, disk, missing
 
@@ -44,6 +47,31 @@ def attacked(root: Path, case: Case, *, coarse: int = 1, files: bool = True) -> 
 )
 def test_some_fill_points(root: Path, name: str) -> None:
     assert attacked(root, CASES[name], coarse=3) > 2
+
+
+@pytest.mark.parametrize("lock", [False, True], ids=["no-lock", "lock"])
+def test_a_value_at_every_fill_point(root: Path, lock: bool) -> None:
+    """The value store has no table to fall back on: the old value, or the new one."""
+    folder = root / "values"
+    folder.mkdir()
+    path, new = folder / "value.json", "new" * PAGE
+    for what in ("pages", "files"):
+        for left in count():
+            path.write_text('"old"')
+            written = "old"
+            with nearly_full(root, **{what: left}):
+                try:
+                    with stores.open(path, lock=lock) as store:
+                        store.value = new
+                    written = new
+                except StorageFullError as error:
+                    assert "free" in str(error), error
+                assert stores.open(path).value == written
+                assert [found.name for found in folder.iterdir() if found.suffix != ".lock"] == [path.name]
+            if written != "old":
+                assert left > 0
+                break
+    shutil.rmtree(folder)
 
 
 @pytest.mark.torture

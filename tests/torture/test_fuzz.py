@@ -20,6 +20,7 @@ from atio.errors import AtioError, DamagedError
 from atio.storage import MemoryStorage
 from tests.crash.test_forged import limited_memory
 from tests.support import forge
+from tests.support.share import at_most
 from tests.torture import fuzz
 from tests.torture.conftest import Figure
 
@@ -73,20 +74,17 @@ CASES: dict[str, tuple[int, Edit]] = {
 }
 
 
-def documents() -> list[str]:
-    return fuzz.documents()
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_known_ways(name: str) -> None:
     """Those that did harm once, or were thought of."""
     place, edit = CASES[name]
-    path = documents()[place]
-    document = fuzz.load(fuzz.table(), path)
+    storage = fuzz.table()
+    path = fuzz.documents(storage)[place]
+    document = fuzz.load(storage, path)
     before = json.dumps(document)
     edit(document)
     assert json.dumps(document) != before
-    fuzz.attack(path, json.dumps(document).encode())
+    fuzz.attack(fuzz.Edit(storage, path, json.dumps(document).encode()))
 
 
 PATHS = ["../secret", "/etc/passwd", "data/../../x", "current", "metadata/x.json", "data/x\0", "data\\x", ""]
@@ -145,8 +143,8 @@ def test_an_expiry_is_not_sent_to_other_files(kind: str, path: str) -> None:
 
 @settings(max_examples=40, derandomize=True, phases=[Phase.explicit, Phase.generate], **COMMON)
 @given(fuzz.edits(), st.lists(st.sampled_from(list(fuzz.OPERATIONS)), min_size=2, max_size=2))
-def test_some_edits(edit: tuple[str, bytes], names: list[str]) -> None:
-    fuzz.attack(*edit, names)
+def test_some_edits(edit: fuzz.Edit, names: list[str]) -> None:
+    fuzz.attack(edit, names)
 
 
 @pytest.fixture
@@ -161,12 +159,12 @@ def counted(torture_figure: Figure) -> Iterator[list[int]]:
 def test_many_edits(seed: int, counted: list[int]) -> None:
     tried = 0
 
-    @settings(max_examples=75, **COMMON)
+    @settings(max_examples=at_most(75), **COMMON)
     @given(fuzz.edits())
-    def attack(edit: tuple[str, bytes]) -> None:
+    def attack(edit: fuzz.Edit) -> None:
         nonlocal tried
         tried += len(fuzz.OPERATIONS)
-        fuzz.attack(*edit)
+        fuzz.attack(edit)
 
     try:
         attack()

@@ -15,6 +15,7 @@ import pytest
 
 from atio import Table
 from atio.formats import FORMATS
+from tests.support.share import EVERY, at_most
 from tests.torture.conftest import Figure
 from tests.torture.hostile import Outcomes
 from tests.torture.test_hostile import UNSEEN, WRONG
@@ -140,7 +141,7 @@ def test_page_headers(victims: dict[str, Victim]) -> None:
 @pytest.mark.torture
 @pytest.mark.parametrize("seed", range(6))
 def test_many_bits_of_a_large_file(victims: dict[str, Victim], seed: int, torture_figure: Figure) -> None:
-    told(torture_figure, lambda outcomes: random_flips(victims[LARGE], 1000, 10 + seed, outcomes))
+    told(torture_figure, lambda outcomes: random_flips(victims[LARGE], at_most(1000), 10 + seed, outcomes))
 
 
 @pytest.mark.torture
@@ -148,7 +149,7 @@ def test_many_bits_of_a_large_file(victims: dict[str, Victim], seed: int, tortur
 @pytest.mark.parametrize("rows", [1000, 40_000])
 def test_many_bits(victims: dict[str, Victim], format: str, rows: int, torture_figure: Figure) -> None:
     victim = victims[f"{format} {rows}"]
-    told(torture_figure, lambda outcomes: random_flips(victim, 500, 20, outcomes))
+    told(torture_figure, lambda outcomes: random_flips(victim, at_most(500), 20, outcomes))
 
 
 @pytest.mark.torture
@@ -157,7 +158,7 @@ def test_every_bit_of_page_headers(victims: dict[str, Victim], torture_figure: F
 
     def attack(outcomes: Outcomes) -> None:
         for start, read in headers(victim):
-            for place in range(start, start + 24):
+            for place in range(start, start + 24, EVERY):
                 for bit in range(8):
                     victim.attack(place, bit, read, outcomes)
 
@@ -166,7 +167,7 @@ def test_every_bit_of_page_headers(victims: dict[str, Victim], torture_figure: F
 
 @pytest.mark.torture
 def test_verify_finds_every_bit(victims: dict[str, Victim], torture_figure: Figure) -> None:
-    chance, seen, tried = random.Random(3), 0, 500
+    chance, seen, tried = random.Random(3), 0, at_most(500)
     for _ in range(tried):
         victim = victims[chance.choice([LARGE, "csv 1000", "arrow 1000", "orc 1000", "jsonl 1000"])]
         place, bit = chance.randrange(victim.file.size), chance.randrange(8)

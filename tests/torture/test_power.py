@@ -12,7 +12,8 @@ import pytest
 
 from atio import Table
 from tests.crash.test_kill import Expected, Victims, check
-from tests.torture.conftest import SHARE, Figure
+from tests.support.share import SHARE
+from tests.torture.conftest import Figure
 from tests.torture.power import KINDS, MODES, Disk, disk, missing
 from tests.torture.power_attack import Tally, attack, nursery
 

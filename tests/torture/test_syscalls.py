@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.torture.conftest import EVERY, at_most
+from tests.support.share import EVERY, at_most
 from tests.torture.crash_states_check import Figures, warm_up
 from tests.torture.scenarios import SCENARIOS
 from tests.torture.storms import storm

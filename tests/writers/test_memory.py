@@ -52,7 +52,7 @@ Path("/proc/self/clear_refs").write_text("5")
 atio.write(source(megabytes), path)
 print(status("VmHWM") - before)
 """
-SIZES = {"jsonl": (10, 60), "json": (10, 60), "csv.gz": (10, 60), "avro": (5, 40)}
+SIZES = {"jsonl": (10, 60), "json": (10, 60), "csv.gz": (10, 60), "avro": (4, 16)}
 """MB, in pieces of one, for the slow ones."""
 
 
