@@ -1,4 +1,4 @@
-"""Processes that wait for commands, shared by the tests of a module."""
+"""Processes that wait for commands, shared by all tests."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _result(answer: dict[str, Any]) -> Any:
     return answer["result"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def pool() -> Iterator[Pool]:
     made = Pool()
     yield made

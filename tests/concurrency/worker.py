@@ -10,7 +10,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from atio import Table, col
@@ -62,6 +61,8 @@ def create(path: str, who: int, count: int) -> list[bool]:
 
 def categories(path: str, who: int, count: int) -> list[list[Any]]:
     """Append frames whose categories nobody else has."""
+    import pandas as pd
+
     table = opened(path)
     made = []
     for number in range(count):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import time
@@ -17,8 +16,7 @@ from atio.storage.base import Storage
 from atio.storage.remote.cache import DiskCache
 from tests.remote.proxy import Proxy
 from tests.remote.servers import Server
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.support.processes import FRESH
 
 
 def opened(server: Server, folder: str, **options: Any) -> Table:
@@ -187,7 +185,7 @@ def test_processes_share_it_and_die(s3: Server, folder: str, tmp_path: Path) -> 
     for number in range(12):
         writer.append({"x": [number]})
     cache = str(tmp_path / "cache")
-    victims = [SPAWN.Process(target=read_and_sweep, args=(s3, folder, cache, 60.0)) for _ in range(3)]
+    victims = [FRESH.Process(target=read_and_sweep, args=(s3, folder, cache, 60.0)) for _ in range(3)]
     for victim in victims:
         victim.start()
     assert read_and_sweep(s3, folder, cache, 4.0) > 5

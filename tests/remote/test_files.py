@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -34,11 +33,11 @@ from tests.remote.proxy import Fault, Message, Proxy
 from tests.remote.servers import QUICK, Server
 from tests.remote.test_faults import HARMS, HELD, LANDED, first
 from tests.remote.test_uploads import parts_left
+from tests.support.processes import FRESH
 
 FRAME = pd.DataFrame({"n": [1, 2, 3], "text": ["a", "b", 'c,"d"']})
 PIECE = pa.table({"x": np.random.default_rng(1).random(1 << 17)})
 """A MiB that does not compress."""
-SPAWN = multiprocessing.get_context("spawn")
 
 
 class Files:
@@ -313,7 +312,7 @@ def write_often(server: Server, folder: str, who: int, count: int) -> None:
 
 def test_processes(files: Files) -> None:
     """Everybody's write succeeds, and what is there at the end is one of them."""
-    with SPAWN.Pool(3) as pool:
+    with FRESH.Pool(3) as pool:
         pool.starmap(write_often, [(files.server, files.folder, who, 5) for who in range(3)], 1)
     found = files.read("x.parquet", output_as="arrow")
     assert set(found["rows"].to_pylist()) == {found.num_rows}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import Counter
 
@@ -14,8 +13,7 @@ from atio.storage import open_storage
 from tests.remote.proxy import Fault, Proxy
 from tests.remote.servers import Server
 from tests.remote.test_faults import Attack
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.support.processes import FRESH
 
 
 def append(server: Server, folder: str, who: int, count: int) -> list[int]:
@@ -40,7 +38,7 @@ def check(server: Server, folder: str, results: list[list[int]], count: int) -> 
 )
 def test_appends(server: Server, folder: str, processes: int, count: int) -> None:
     """None is lost, none is doubled."""
-    with SPAWN.Pool(processes) as pool:
+    with FRESH.Pool(processes) as pool:
         results = pool.starmap(append, [(server, folder, who, count) for who in range(processes)], 1)
     check(server, folder, results, count)
 
@@ -48,7 +46,7 @@ def test_appends(server: Server, folder: str, processes: int, count: int) -> Non
 @pytest.mark.slow
 def test_appends_under_faults(server: Server, folder: str) -> None:
     """Nor while the network fails them all."""
-    with Proxy(server.port, Attack(11, 0.03)) as proxy, SPAWN.Pool(4) as pool:
+    with Proxy(server.port, Attack(11, 0.03)) as proxy, FRESH.Pool(4) as pool:
         harmed = Server(server.scheme, server.endpoint, {**server.options, "read_timeout": 2}).at(proxy.port)
         results = pool.starmap(append, [(harmed, folder, who, 12) for who in range(4)], 1)
         proxy.plan = lambda _: Fault.NONE

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import pytest
 
 from atio.errors import ConflictError, ExistsError
 from tests.remote.servers import Server
+from tests.support.processes import FRESH
 
 PATIENT = 600
 """Seconds: sixteen processes on a small machine wait long for answers, and a lost one proves nothing."""
@@ -49,7 +48,7 @@ def test_a_race_of_processes(server: Server, folder: str, processes: int, count:
     """Each name is won once; a counter that is only ever swapped loses no step, although many swaps fail."""
     storage = server.storage(folder)
     storage.swap("current", b"0", None)
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with FRESH.Pool(processes) as pool:
         won = pool.starmap(create, [(server, folder, who, count) for who in range(processes)], 1)
         lost = pool.starmap(count_up, [(server, folder, who, count) for who in range(processes)], 1)
     assert sorted(number for numbers in won for number in numbers) == list(range(count))
