@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn, Self
 
 import msgspec
 
+from atio.model.decoding import decoder
 from atio.model.paths import check_path
 
 FORMAT_VERSION = 1
@@ -53,7 +54,7 @@ class Model(msgspec.Struct, frozen=True, omit_defaults=True):
     def decode(cls, data: bytes | str) -> Self:
         """Parse untrusted bytes, strictly; ``ValueError`` says what is wrong and where."""
         try:
-            value: Self = _decoder(cls).decode(data)
+            value: Self = decoder(cls).decode(data)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         return value
@@ -66,15 +67,6 @@ class Model(msgspec.Struct, frozen=True, omit_defaults=True):
         """Make dict members immutable."""
         for name in names:
             msgspec.structs.force_setattr(self, name, FrozenDict(getattr(self, name)))
-
-
-_decoders: dict[type[Model], msgspec.json.Decoder[Any]] = {}
-
-
-def _decoder(kind: type[Model]) -> msgspec.json.Decoder[Any]:
-    if kind not in _decoders:
-        _decoders[kind] = msgspec.json.Decoder(kind)
-    return _decoders[kind]
 
 
 class Ref(Model, frozen=True, omit_defaults=True, kw_only=True):

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from atio.model.decoding import decoder
 from atio.predicate.temporal import when
 
 Path = tuple[str, ...]
@@ -139,8 +140,6 @@ class Cast(Node, frozen=True, tag="cast"):
 AnyNode = Column | Literal | Compare | And | Or | Not | IsNull | IsNan | In | Like | Arithmetic | Call | Cast
 Args = typing.Annotated[tuple[AnyNode, ...], msgspec.Meta(min_length=1)]
 
-_decoder: list[msgspec.json.Decoder[AnyNode]] = []
-
 
 def encode(node: Node) -> bytes:
     """JSON, for metadata."""
@@ -149,12 +148,11 @@ def encode(node: Node) -> bytes:
 
 def decode(data: bytes | str) -> AnyNode:
     """Parse untrusted JSON, strictly; ``ValueError`` says what is wrong and where."""
-    if not _decoder:
-        _decoder.append(msgspec.json.Decoder(AnyNode))
     try:
-        return _decoder[0].decode(data)
+        found: AnyNode = decoder(AnyNode).decode(data)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    return found
 
 
 # -- building and walking ----------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import BinaryIO
 import msgspec
 
 from atio.errors import AtioError, DamagedError, NotFoundError
+from atio.model.decoding import decoder
 from atio.storage.failures import translating
 from atio.storage.leases import FileLease
 from atio.storage.locking import Waiting
@@ -176,8 +177,9 @@ def _load(place: Target) -> _Flag | None:
     except NotFoundError:
         return None
     try:
-        return msgspec.json.decode(data, type=_Flag)
+        found: _Flag = decoder(_Flag).decode(data)
     except msgspec.MsgspecError as error:
         raise DamagedError(
             f"the _SUCCESS flag cannot be read: {error}", file=place.url, hint="write the file again"
         ) from error
+    return found
