@@ -106,14 +106,14 @@ class Committer(msgspec.Struct, frozen=True):
         _check_requirements(request, base)
         return self._attempt(request, base)
 
-    def _landed_unheard(self, identity: str) -> Snapshot | None:
+    def _landed_unheard(self, identity: str, since: int) -> Snapshot | None:
         """The version of a commit whose bearer died before it could say so.
 
         Its swap may stand and not be durable yet. Swapping once more, for a pointer that says the same,
         makes it so.
         """
         base = load_state(self.objects)
-        found = None if base is None else find_commit(self.objects, base, identity)
+        found = None if base is None else find_commit(self.objects, base, identity, since)
         if found is not None:
             self.commit(Request("confirm", (), makes_version=False))
         return found

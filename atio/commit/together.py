@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TypeVar
 
 from atio.commit.build import Request, next_state
-from atio.commit.state import State
+from atio.commit.state import POINTER, State, decode_pointer
 from atio.errors import AtioError, LockTimeoutError, OutcomeUnknownError
 from atio.metadata import history
 from atio.metadata.objects import Objects
@@ -40,23 +40,25 @@ class Turn:
         self._identity = new_id()
         self._made: Snapshot | None = None
         self._taken = False
+        self._since = 0
 
-    def run(self, action: Callable[[], T], landed: Callable[[str], Snapshot | None]) -> T | Snapshot:
+    def run(self, action: Callable[[], T], landed: Callable[[str, int], Snapshot | None]) -> T | Snapshot:
         """What ``action`` gives while the lock is held, or the version that another writer made meanwhile.
 
         Parameters
         ----------
         landed
-            Finds the version of a commit id, while the lock is held, and makes sure that it is durable.
+            Finds the version of a commit id among those after a number, while the lock is held, and makes
+            sure that it is durable.
 
         Raises
         ------
         OutcomeUnknownError
-            Another writer took the request, and what became of it cannot be told.
+            Another writer took the request, and what became of it cannot be told (any more).
         """
         try:
             with self._lock_or_answer():
-                found = self._made or (landed(self._identity) if self._taken else None)
+                found = self._made or (landed(self._identity, self._since) if self._taken else None)
                 return action() if found is None else found
         finally:
             if self._made is None:  # Whoever made it wakes the next.
@@ -72,6 +74,7 @@ class Turn:
             return held
         if self._request.staged is not None:
             self._request.staged.flush()
+        self._since = _newest(self._objects)
         posted = self._storage.post(share(self._identity))
         if posted is None:
             return self._storage.exclusive()
@@ -147,11 +150,30 @@ class Joined:
             received.answer(_UNKNOWN)
 
 
-def find_commit(objects: Objects, state: State, identity: str) -> Snapshot | None:
-    """The version that a commit made."""
-    lines = chain((state.pointer.snapshot,), history.newest_first(objects, state.pointer.history))
-    line = next((line for line in lines if line.id == identity), None)
-    return None if line is None else objects.get(line.ref, Snapshot)
+def find_commit(objects: Objects, state: State, identity: str, since: int) -> Snapshot | None:
+    """The version after ``since`` that a commit made; None if it surely made none.
+
+    Raises
+    ------
+    OutcomeUnknownError
+        It is not there, and one of those versions was expired.
+    """
+    expected = state.version
+    for line in chain((state.pointer.snapshot,), history.newest_first(objects, state.pointer.history)):
+        if expected <= since or line.version != expected:
+            break
+        if line.id == identity:
+            return objects.get(line.ref, Snapshot)
+        expected -= 1
+    if expected > since:
+        raise _unknown()
+    return None
+
+
+def _newest(objects: Objects) -> int:
+    """The number of the newest version; 0 without any. Those who write to branches leave no requests."""
+    value = objects.storage.load(POINTER)
+    return decode_pointer(value.data).snapshot.version if value else 0
 
 
 def _version(answer: bytes) -> Snapshot:

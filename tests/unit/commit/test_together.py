@@ -168,6 +168,34 @@ def test_a_holder_that_dies_after_the_swap(table: Table, monkeypatch: pytest.Mon
     check(table, 9, 0, 1)
 
 
+def test_what_was_expired_before_its_writer_looked_may_have_landed(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To commit it once more would double its rows."""
+    monkeypatch.setattr(Joined, "landed", lambda _: None)
+    with waiting(table, 2) as found:
+        table.append(rows(9))
+        for who in range(10, 13):
+            table.append(rows(who))
+        table.expire(_NOTHING, keep_last=2)
+    for future in found:
+        with pytest.raises(OutcomeUnknownError, match="another writer"):
+            future.result()
+    assert sorted(table.to_arrow()["who"].to_pylist()) == [-1, 0, 1, 9, 10, 11, 12]
+
+
+def test_what_was_not_carried_out_is_done_again_although_older_versions_were_expired(table: Table) -> None:
+    for who in range(3):
+        table.append(rows(who))
+    with waiting(table, 1) as found:
+        for received in storage_of(table).received():
+            assert received.take()
+        table.append(rows(9))
+        table.expire(_NOTHING, keep_last=2)
+    assert found[0].result().version == 6
+    assert sorted(table.to_arrow()["who"].to_pylist()) == [-1, 0, 0, 1, 2, 9]
+
+
 def test_an_unknown_outcome_is_unknown_to_all(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     swap = LocalStorage.swap
 
