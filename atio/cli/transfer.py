@@ -99,7 +99,7 @@ def import_(
                 message=message,
                 token=token,
                 expected_version=expected_version,
-                new_format=format if before is None else None,
+                new_format=format if before is None and not partitions else None,
                 place=table,  # not as the table calls itself: that leaves out who is asking
             )
         except InputError as error:  # of the rows: before the first file there is no current one

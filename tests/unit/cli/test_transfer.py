@@ -182,6 +182,8 @@ def test_partitions_are_replaced(atio: Atio, tmp_path: Path) -> None:
     atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions", code=2)
     table.set_partitioning("kind")
     atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions", "--overwrite", code=2)
+    atio("import", tmp_path / "none", tmp_path / "a.csv", "--partitions", "--format", "csv", code=3)
+    assert not (tmp_path / "none").exists()
     atio("import", tmp_path / "t", tmp_path / "a.csv", "--partitions")
     assert table.to_arrow().to_pydict() == {"kind": ["b", "a"], "n": [2, 3]}
 

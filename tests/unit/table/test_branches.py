@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -63,6 +64,22 @@ def test_a_branch_of_an_older_version(table: Table) -> None:
     assert ids(branch, "two") == [1, 2]
     assert branch.restore(2).version == 4
     assert ids(branch) == [1, 2]
+
+
+def test_the_newest_version_is_the_newest_by_then(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    from atio.table import branches
+
+    original = branches._amend
+
+    def amend(*given: Any) -> None:
+        table.append({"id": [4]})
+        table.expire(NOW)
+        original(*given)
+
+    monkeypatch.setattr(branches, "_amend", amend)
+    assert ids(table.create_branch("trial")) == [1, 2, 3, 4]
+    with pytest.raises(VersionNotFoundError, match="version 4 is gone"):
+        table.create_branch("older", 4)
 
 
 def test_forwarding_keeps_every_version(table: Table) -> None:
