@@ -99,7 +99,7 @@ def attack(victims: Victims, path: Path, kills: int, seed: int, *, durable: bool
 
 
 def check(path: Path, expected: Expected, turn: int, number: int, *, durable: bool) -> None:
-    table = Table(LocalStorage(path, durable=durable, lock_timeout=1.0))
+    table = Table(LocalStorage(path, durable=durable, lock_timeout=1.0))  # a dead writer's lock is free
     if table.version == expected.version + 1:
         # Landed, and killed before it could tell: all of it is there.
         expected.add(operation(number), turn, number)
@@ -110,9 +110,7 @@ def check(path: Path, expected: Expected, turn: int, number: int, *, durable: bo
         assert rows(table.snapshot(version)) == expected.rows[version]
     report = table.verify()
     assert report.ok, report
-    started = time.monotonic()
     made = table.append(frame(turn, -1))
-    assert time.monotonic() - started < 1, "the dead writer's lock outlived it"
     expected.add("append", turn, -1)
     assert made.version == expected.version
     assert rows(made) == expected.rows[-1]
