@@ -2,7 +2,7 @@
 
 ``parse`` takes a condition in any form and gives a tree, which is data: metadata can hold it as JSON.
 ``bind`` checks names and types against an Arrow schema; what it gives evaluates Arrow tables, becomes a
-Polars expression or SQL, and with ``may_match`` and ``all_match`` decides which files need reading.
+Polars expression or SQL, and with ``may_match`` and ``matches`` decides which files need reading.
 The meaning is that of ``spec/predicate.md``, the same everywhere.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from atio.predicate.binding import bind, bind_value
     from atio.predicate.bound import Bound
     from atio.predicate.expr import Expr, col
-    from atio.predicate.prune import ColumnBounds, Statistics, all_match, may_match
+    from atio.predicate.prune import ColumnBounds, Statistics, matches, may_match
     from atio.predicate.tree import AnyNode, Node, Path, decode, encode, with_columns
     from atio.predicate.where import Where, parse
 
@@ -29,7 +29,7 @@ _HOMES = {
     "Path": "tree",
     "Statistics": "prune",
     "Where": "where",
-    "all_match": "prune",
+    "matches": "prune",
     "bind": "binding",
     "bind_value": "binding",
     "col": "expr",
@@ -49,12 +49,12 @@ __all__ = [
     "Path",
     "Statistics",
     "Where",
-    "all_match",
     "bind",
     "bind_value",
     "col",
     "decode",
     "encode",
+    "matches",
     "may_match",
     "parse",
     "with_columns",

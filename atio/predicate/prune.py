@@ -68,15 +68,19 @@ class Statistics(Protocol):
 
 def may_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
     """The files that may have a row for which the condition is true: False means surely none."""
-    found = _Pruner(statistics).outcomes(condition.root)
-    return _whole(_all(found.true, pc.greater(statistics.rows, _ZERO)), statistics)
+    return _may(_Pruner(statistics).outcomes(condition.root), statistics)
 
 
-def all_match(condition: Bound, statistics: Statistics) -> pa.BooleanArray:
-    """The files of which every row surely makes the condition true (so those without rows, too)."""
+def matches(condition: Bound, statistics: Statistics) -> tuple[pa.BooleanArray, pa.BooleanArray]:
+    """``may_match``, and the files of which every row surely matches (so those without rows, too)."""
     found = _Pruner(statistics).outcomes(condition.root)
     possible = _any(found.false, found.null)
-    return _whole(_any(pc.invert(possible), pc.equal(statistics.rows, _ZERO)), statistics)
+    surely = _whole(_any(pc.invert(possible), pc.equal(statistics.rows, _ZERO)), statistics)
+    return _may(found, statistics), surely
+
+
+def _may(found: Outcomes, statistics: Statistics) -> pa.BooleanArray:
+    return _whole(_all(found.true, pc.greater(statistics.rows, _ZERO)), statistics)
 
 
 def _whole(mask: Mask, statistics: Statistics) -> pa.BooleanArray:

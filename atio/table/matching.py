@@ -15,7 +15,7 @@ from atio.formats.plan import rows_only
 from atio.metadata import vectors
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile
-from atio.predicate import Bound, all_match, may_match
+from atio.predicate import Bound, matches
 from atio.predicate.keep import kept
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
@@ -52,8 +52,7 @@ class Matching:
         vector = vectors.load(self._objects, file)
         with open_parts(self._objects.storage, file, source.arrow) as parts:
             statistics = GroupStatistics(parts, source, self._target)
-            may = may_match(self._condition, statistics).to_pylist()
-            sure = all_match(self._condition, statistics).to_pylist()
+            may, sure = (mask.to_pylist() for mask in matches(self._condition, statistics))
             groups = [place for place, possible in enumerate(may) if possible]
             spans = _all_spans(parts)
             runs = [groups] if whole else [[group] for group in groups]
@@ -129,8 +128,9 @@ class Matching:
                 may, sure = [True], [False]  # The file's own statistics were asked.
             else:
                 statistics = GroupStatistics(parts, source, self._target)
-                may = may_match(self._condition, statistics).to_pylist()
-                sure = [False] * len(may) if seen else all_match(self._condition, statistics).to_pylist()
+                may, sure = (mask.to_pylist() for mask in matches(self._condition, statistics))
+                if seen:
+                    sure = [False] * len(may)
             masks: dict[int, pa.BooleanArray] = {}
             for batch in _batches([span for span in spans if may[span[0]] and not sure[span[0]]]):
                 groups = [group for group, _, _ in batch]

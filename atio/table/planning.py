@@ -18,7 +18,7 @@ from atio.formats.base import Parts
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, ManifestRef, Snapshot
-from atio.predicate import Bound, ColumnBounds, all_match, may_match
+from atio.predicate import Bound, ColumnBounds, matches
 from atio.schema.bound import BoundSchema
 from atio.table.parted import Parted
 from atio.table.partitions import OfPartitions, Records
@@ -46,8 +46,7 @@ def plan(
         yield from _of_manifest(objects, ref, bound, condition, since, parted, sure=sure)
     if snapshot.files:
         statistics = _OfFiles(snapshot.files, bound, since)
-        may = may_match(condition, statistics).to_pylist()
-        whole = all_match(condition, statistics).to_pylist() if sure else [False] * len(may)
+        may, whole = (mask.to_pylist() for mask in matches(condition, statistics))
         told = parted.told([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
         lines = zip(snapshot.files, may, told, whole, strict=True)
         yield from (Planned(f, sure and (t is True or w)) for f, m, t, w in lines if m and t is not False)
@@ -88,7 +87,7 @@ def _of_manifest(
     entries = manifests.entries(objects, ref)
     try:
         statistics = _OfManifest(entries, bound, since)
-        may = may_match(condition, statistics)
+        may, surely = matches(condition, statistics)
         gone = set(ref.removed)
         places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]
         told = _told(entries, places, parted)
@@ -97,7 +96,7 @@ def _of_manifest(
             return
         whole = [False] * len(places)
         if sure:
-            found = all_match(condition, statistics).take(column(places, pa.int64())).to_pylist()
+            found = surely.take(column(places, pa.int64())).to_pylist()
             whole = [told.get(place) is True or each for place, each in zip(places, found, strict=True)]
         files = entries.files(places)
     except ValueError as error:

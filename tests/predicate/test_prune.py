@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from atio import col
-from atio.predicate import ColumnBounds, Path, all_match, bind, may_match
+from atio.predicate import ColumnBounds, Path, bind, matches, may_match
 from tests.predicate.files import files, partitioned
 from tests.predicate.worlds import conditions, tables
 
@@ -30,7 +30,7 @@ def test_pruning_agrees_with_the_rows(data: st.DataObject, table: pa.Table) -> N
     found = data.draw(partitioned(table))
     for condition in data.draw(st.lists(conditions(table), min_size=1, max_size=6)):
         bound = bind(condition.expr, table.schema)
-        may, whole = may_match(bound, found).to_pylist(), all_match(bound, found).to_pylist()
+        may, whole = may_match(bound, found).to_pylist(), matches(bound, found)[1].to_pylist()
         for part, possible, certain in zip(found.parts, may, whole, strict=True):
             answers = bound.evaluate(part).to_pylist()
             assert possible or True not in answers, (bound, part)
@@ -93,7 +93,7 @@ MASKS = [
 
 def masks(condition: Any, schema: pa.Schema, statistics: Any) -> tuple[list[bool], list[bool]]:
     bound = bind(condition, schema)
-    return may_match(bound, statistics).to_pylist(), all_match(bound, statistics).to_pylist()
+    return may_match(bound, statistics).to_pylist(), matches(bound, statistics)[1].to_pylist()
 
 
 def flags(text: str) -> list[bool]:
@@ -256,7 +256,7 @@ def test_what_is_not_known_may_be(text: str) -> None:
     found = files([table])
     bound = bind(text, table.schema)
     assert may_match(bound, found).to_pylist() >= [True in bound.evaluate(table).to_pylist()]
-    assert all_match(bound, found).to_pylist() <= [all(bound.evaluate(table).to_pylist())]
+    assert matches(bound, found)[1].to_pylist() <= [all(bound.evaluate(table).to_pylist())]
 
 
 def test_foreign_bounds_of_a_wrong_type_are_not_used() -> None:
