@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from atio.errors import (
     VersionNotFoundError,
 )
 from atio.formats.plan import unified
+from atio.frames.gathering import gathered
 from atio.model.base import new_id
 from atio.model.snapshot import DataFile
 from atio.schema.bound import BoundSchema
@@ -258,7 +259,7 @@ class _Job:
         of_now = self._table.has(group[0].partition) and group[0].schema_id >= self._since
         alike = of_now or not self._table.parts
         into = layouts.Layout(self._schema) if alike else self._table
-        for table in _gathered(self._rows(group, into)):
+        for table in map(_joined, gathered(self._rows(group, into), _GROUP_ROWS, _GROUP_BYTES)):
             for partition, rows in into.cut(table):
                 writer.begin(group[0].partition if alike and self._table.parts else partition)
                 packer.write(rows)
@@ -288,21 +289,6 @@ class _Job:
     def _read(self, group: list[DataFile], columns: tuple[str, ...] | None) -> Iterator[pa.Table]:
         scan = msgspec.structs.replace(self._scan, columns=columns)
         yield from scan.pieces(group)
-
-
-def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Small tables together, until they are worth encoding."""
-    held: list[pa.Table] = []
-    rows = size = 0
-    for table in tables:
-        held.append(table)
-        rows += table.num_rows
-        size += table.nbytes
-        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
-            yield _joined(held)
-            held, rows, size = [], 0, 0
-    if held:
-        yield _joined(held)
 
 
 def _joined(held: list[pa.Table]) -> pa.Table:
