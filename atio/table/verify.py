@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -14,9 +15,15 @@ from atio.metadata.objects import Objects, missing
 from atio.model.base import Model, Ref
 from atio.model.pointer import Catalog, Pointer, TokenList, Version, Versions
 from atio.model.snapshot import DataFile, Snapshot
+from atio.storage.parallel import THREADS, ordered
 from atio.table.datafiles import verify_file
 
 M = TypeVar("M", bound=Model)
+_AHEAD = 256
+"""Versions whose files are looked at together, where that saves time."""
+_SMALL = 4 * 2**20
+_STREAMS = 2
+"""Files above so many bytes that are read at once: each takes 16 MiB of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,10 @@ def _verified(objects: Objects, *, deep: bool) -> tuple[Report, str]:
         lines = [*check.pointer(pointer), *check.branches(pointer)]
     check.files += 1
     check.bytes += len(value.data)
-    for line in lines:
-        check.version(line)
+    for start in range(0, len(lines), _AHEAD):
+        check.look_ahead(lines[start : start + _AHEAD])
+        for line in lines[start : start + _AHEAD]:
+            check.version(line)
     return check.report(len(lines)), value.token
 
 
@@ -87,6 +96,7 @@ class Check:
         self._deep = deep
         self._lenient = lenient
         self._results: dict[tuple[str, str], str | None] = {}
+        self._ahead: dict[tuple[str, str], AtioError | None] = {}
         self._problems: dict[str, tuple[str, list[int]]] = {}
         self.files = self.bytes = 0
 
@@ -120,6 +130,43 @@ class Check:
         names = [name for name, _ in catalog.branches] if catalog else []
         views = (on_branch(pointer, catalog, name).replace(catalog=None) for name in names if catalog)
         return [line for view in views for line in self.pointer(view)]
+
+    def look_ahead(self, lines: Sequence[Version]) -> None:
+        """Ask about the data files of these versions at once, where each question is a round trip.
+
+        What comes of it is counted and noted by :meth:`version`.
+        """
+        storage = self._objects.storage
+        if not storage.capabilities.parallel:
+            return
+        files: dict[tuple[str, str], DataFile | Ref] = {}
+        for found in ordered(self._files, lines):
+            files.update(((file.path, file.hash), file) for file in found)
+        unknown = [file for key, file in files.items() if key not in self._results]
+        small = [file for file in unknown if file.size <= _SMALL or not self._deep]
+        large = [file for file in unknown if file.size > _SMALL and self._deep]
+        for some, threads in ((small, THREADS), (large, _STREAMS)):
+            for file, error in zip(some, ordered(self._trouble, some, threads), strict=True):
+                self._ahead[file.path, file.hash] = error
+
+    def _files(self, line: Version) -> list[DataFile | Ref]:
+        """The data files of a version, as far as they can be told."""
+        found: list[DataFile | Ref] = []
+        with suppress(AtioError):
+            snapshot = self._objects.get(line.ref, Snapshot)
+            files = [*snapshot.files, *snapshot.changes.merged, *snapshot.changes.touched]
+            for manifest in snapshot.manifests:
+                files.extend(manifests.live(self._objects, manifest))
+            found.extend(file for file in files if file.size)
+            found.extend(file.deleted for file in files if file.deleted is not None)
+        return found
+
+    def _trouble(self, file: DataFile | Ref) -> AtioError | None:
+        try:
+            verify_file(self._objects.storage, file, deep=self._deep)
+        except AtioError as error:
+            return error
+        return None
 
     def version(self, line: Version, *, rows_only: bool = False) -> bool:
         """Check all that one version needs; ``rows_only``: to read its rows, not what it added to them."""
@@ -177,7 +224,10 @@ class Check:
             self.files += 1
             self.bytes += ref.size
             try:
-                action()
+                if key not in self._ahead:
+                    action()
+                elif (known := self._ahead.pop(key)) is not None:
+                    raise known
             except NotFoundError:
                 self._results[key] = missing(ref).message
             except AtioError as error:

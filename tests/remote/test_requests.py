@@ -113,6 +113,26 @@ def test_opening(storage: ObjectStorage, proxy: Proxy) -> None:
     assert proxy.log.total == 1, "the rest is in memory"
 
 
+def test_verifying(storage: ObjectStorage, proxy: Proxy) -> None:
+    """Files of all versions are asked about at once; a damaged one is named once, with its versions."""
+    table = Table.create(storage, properties={"append.merge": "false"})
+    for number in range(12):
+        table.append({"x": [number, -1]})
+    table.delete("x = 3")
+    files = table.snapshot().files()
+    proxy.log.clear()
+    proxy.latency = 0.02
+    for deep in (False, True):
+        proxy.log.clear()
+        assert table.verify(deep=deep).ok
+        assert proxy.log.depth <= proxy.log.total / 2
+    storage.delete([files[7].path])
+    proxy.latency = 0.0
+    for deep in (False, True):
+        (problem,) = table.verify(deep=deep).problems
+        assert (problem.file, problem.versions) == (files[7].path, tuple(range(8, 14)))
+
+
 def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are read in pieces at once, two round trips in all, and come out as they went in."""
     monkeypatch.setattr(objects, "_LARGE", 2 << 20)
