@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from atio.metadata import vectors
 from atio.model.snapshot import DataFile
 from atio.predicate import may_match
+from atio.storage.parallel import THREADS, ordered
 from atio.table.datafiles import open_parts
 from atio.table.planning import GroupStatistics
 
@@ -60,20 +62,13 @@ def explain(scan: Scan) -> Explanation:
     names = scan.schema.names
     tested = [] if scan.condition is None else [n for n in scan.condition.columns if n not in names]
     files = rows = size = kept = skipped = 0
-    for file in scan.files():
+    threads = THREADS if scan.objects.storage.capabilities.parallel else 1
+    for file_size, file_rows, needed in ordered(partial(_needed, scan), scan.files(), threads):
         files += 1
-        size += file.size
-        if not file.size:
-            rows += file.live
-            continue
-        source = scan.source(file)
-        with open_parts(scan.objects.storage, file, source.arrow) as parts:
-            needed = [True] * len(parts.rows)
-            if scan.condition is not None:
-                needed = may_match(scan.condition, GroupStatistics(parts, source, scan.bound)).to_pylist()
-            kept += sum(needed)
-            skipped += len(needed) - sum(needed)
-            rows += _live(scan, file, parts.rows, needed)
+        size += file_size
+        rows += file_rows
+        kept += sum(needed)
+        skipped += len(needed) - sum(needed)
     return Explanation(
         where=None if scan.condition is None else repr(scan.condition),
         columns=(*names, *tested),
@@ -86,6 +81,18 @@ def explain(scan: Scan) -> Explanation:
         bytes=size,
         bytes_skipped=total.bytes - size,
     )
+
+
+def _needed(scan: Scan, file: DataFile) -> tuple[int, int, Sequence[bool]]:
+    """Size of a file, rows of the row groups that are needed, and which of its row groups those are."""
+    if not file.size:
+        return 0, file.live, ()
+    source = scan.source(file)
+    with open_parts(scan.objects.storage, file, source.arrow) as parts:
+        needed = [True] * len(parts.rows)
+        if scan.condition is not None:
+            needed = may_match(scan.condition, GroupStatistics(parts, source, scan.bound)).to_pylist()
+        return file.size, _live(scan, file, parts.rows, needed), needed
 
 
 def _live(scan: Scan, file: DataFile, counts: Sequence[int], needed: Sequence[bool]) -> int:

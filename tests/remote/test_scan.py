@@ -68,6 +68,19 @@ def test_many_small_files(storage: ObjectStorage, proxy: Proxy) -> None:
     assert proxy.log.total <= 1, "statistics are in the metadata"
 
 
+def test_explaining(storage: ObjectStorage, proxy: Proxy) -> None:
+    """Footers are looked at, all at once."""
+    table = Table.create(storage, properties={"append.merge": "false"})
+    for number in range(6):
+        table.append({"a": list(range(number * 100, number * 100 + 100))})
+    scan = table.snapshot().scan(where=col("a") >= 200)
+    proxy.log.clear()
+    proxy.before = meet(4)
+    found = scan.explain()
+    assert (proxy.log.total, proxy.log.depth) == (4, 1)
+    assert (found.files, found.files_skipped, found.row_groups, found.rows) == (4, 2, 4, 400)
+
+
 def test_a_large_file(large: Table, proxy: Proxy) -> None:
     """Its footer, whose size is known, and then all row groups at once."""
     snapshot = large.snapshot()
