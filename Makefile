@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than processors: tests wait for disks, servers and each other.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -22,9 +24,9 @@ demo: $(STAMP)  ## Load a year of real flights into a table, and see what atio d
 	@$(BIN)/python examples/nycflights.py
 
 test: $(STAMP)  ## Run all tests but the long attacks
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not torture"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not torture"
 
-torture: $(STAMP)  ## Run the long attacks, and write docs/reliability.md (as root; about 10 minutes)
+torture: $(STAMP)  ## Run the long attacks, and write docs/reliability.md (as root; a quarter of an hour, the peers as long again)
 	@$(BIN)/python -m tests.torture.report
 
 lint: $(STAMP)  ## Check style

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from atio import Table
 from atio.commit.state import load_state
 from atio.metadata.objects import Objects
 from atio.storage.base import Storage
-from atio.table.reach import needed
+from atio.table.reach import Reach, needed
 
 NEVER_FILES = (".lock",)
 
@@ -34,18 +35,40 @@ def _token(token: str | None) -> str | None:
     return "staged" if token is not None and token.startswith("staged:") else token
 
 
-def content(storage: Storage) -> dict[str, Any] | None:
-    """Everything a user can see of a table: rows by version, tags, properties; None without a table."""
+Read = Callable[[Any], list[dict[str, Any]]]
+
+
+def content(storage: Storage, read: Read = rows) -> dict[str, Any] | None:
+    """Everything a user can see of a table: rows by version, tags, properties; None without a table.
+
+    ``read`` gives the rows of a snapshot.
+    """
     if storage.load("current") is None:
         return None
     table = Table(storage)
     return {
-        "versions": _versions(table),
+        "versions": _versions(table, read),
         "tags": table.tags,
         "properties": table.properties,
-        "branches": {name: _versions(Table(storage, branch=name)) for name in table.branches},
+        "branches": {name: _versions(Table(storage, branch=name), read) for name in table.branches},
     }
 
 
-def _versions(table: Table) -> dict[int, Any]:
-    return {s.version: (s.operation, s.message, _token(s.token), rows(s)) for s in table.history()}
+def _versions(table: Table, read: Read) -> dict[int, Any]:
+    return {s.version: (s.operation, s.message, _token(s.token), read(s)) for s in table.history()}
+
+
+_ONCE: dict[Any, list[dict[str, Any]]] = {}
+
+
+def rows_once(snapshot: Any) -> list[dict[str, Any]]:
+    """The rows of a snapshot in memory, not read again as long as all files of it have the same bytes."""
+    reach = Reach(snapshot._objects)
+    reach.add_snapshot(snapshot._model)
+    objects = snapshot._objects.storage._place.objects
+    if not reach.sizes.keys() <= objects.keys():
+        return rows(snapshot)
+    key = (snapshot.id, *((path, objects[path].data) for path in sorted(reach.sizes)))
+    if key not in _ONCE:
+        _ONCE[key] = rows(snapshot)
+    return _ONCE[key]

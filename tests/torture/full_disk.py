@@ -74,23 +74,24 @@ class Case:
     """Pages between two fill points."""
 
 
-def cases() -> dict[str, Case]:
-    """Every public operation that writes; those that write data files, in every format."""
-    found = {
-        name: Case(operation.run, operation.setup())
+def cases() -> dict[str, Callable[[], Case]]:
+    """What makes each: every public operation that writes; those that write data files, in every format."""
+    found: dict[str, Callable[[], Case]] = {
+        name: lambda operation=operation: Case(operation.run, operation.setup())
         for name, operation in OPERATIONS.items()
         if not operation.reads and operation.sound
     }
     for kind in FORMATS:
-        before = _grown(kind)
-        for name in ("append", "append a stream", "overwrite", "stage and commit"):
-            found[f"{name}, {kind}"] = Case(OPERATIONS[name].run, before)
-        found[f"append much, {kind}"] = Case(lambda t: t.append(much()), before, step=23)
-        found[f"append a long stream, {kind}"] = Case(
-            lambda t: t.append(iter([much(), much()])), before, step=37
-        )
-        found[f"create, {kind}"] = Case(
-            lambda t, kind=kind: t._writer.create(frame(0).schema, {"format": kind}), MemoryStorage()
+        runs: dict[str, tuple[Run, int]] = {
+            name: (OPERATIONS[name].run, 1)
+            for name in ("append", "append a stream", "overwrite", "stage and commit")
+        }
+        runs["append much"] = (lambda t: t.append(much()), 23)
+        runs["append a long stream"] = (lambda t: t.append(iter([much(), much()])), 37)
+        for name, (run, step) in runs.items():
+            found[f"{name}, {kind}"] = lambda kind=kind, run=run, step=step: Case(run, _grown(kind), step)
+        found[f"create, {kind}"] = lambda kind=kind: Case(
+            lambda t: t._writer.create(frame(0).schema, {"format": kind}), MemoryStorage()
         )
     return found
 

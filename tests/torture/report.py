@@ -1,8 +1,8 @@
 """Runs all attacks and writes what came of them to docs/reliability.md.
 
-make torture                                 about 10 minutes on two processors, as root
+make torture                                 a quarter of an hour on two processors, as root, and the peers
 ATIO_TORTURE_SHARE=5 make torture            with as many power cuts as the published figures
-ATIO_TORTURE_SHARE=0.25 make torture         a part, without the peers
+ATIO_TORTURE_SHARE=0.1 make torture          a part of each attack, without the peers: what CI runs
 python -m tests.torture.report FIGURES       from the figures of a run, without a new one
 """
 
@@ -64,7 +64,7 @@ def attacked() -> tuple[list[str], int]:
             "-m",
             "pytest",
             "-n",
-            "auto",
+            str((os.cpu_count() or 1) + 1),
             "--dist",
             "worksteal",
             "-m",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.share import at_most
+from tests.support.share import EVERY, at_most
 from tests.torture.crash_states_check import (
     Figures,
     check_after_deaths,
@@ -43,7 +43,7 @@ def test_all_states(apart: Any, torture_figure: Any, name: str) -> None:
 @pytest.mark.parametrize("name", ["first append", "append", "write over a file"])
 def test_a_power_cut_after_a_death(apart: Any, torture_figure: Any, name: str) -> None:
     """What a dead writer left unsynced is made durable by whoever builds upon it."""
-    judged(apart(check_after_deaths, name, at_most(60)), TWICE, torture_figure)
+    judged(apart(check_after_deaths, name, at_most(60), min(EVERY, 3)), TWICE, torture_figure)
 
 
 @pytest.mark.parametrize(("name", "most"), [("append", 10), ("write over a file", 60)])

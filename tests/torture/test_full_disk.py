@@ -11,6 +11,7 @@ import pytest
 
 from atio import store as stores
 from atio.errors import StorageFullError
+from tests.support.share import EVERY
 from tests.torture.conftest import Figure
 from tests.torture.full_disk import PAGE, Case, attack, cases, nearly_full, outcomes
 from tests.torture.mounts import PRIVILEGED, memory_disk
@@ -31,11 +32,11 @@ def attacked(root: Path, case: Case, *, coarse: int = 1, files: bool = True) -> 
     """From nothing left up to enough, pages first, then files; returns how many points that makes."""
     old, new = outcomes(case)
     points = 0
-    for left in count(0, case.step * coarse):
+    for left in count(0, case.step * coarse * EVERY):
         points += 1
         if attack(root, case, old, new, pages=left):
             break
-    for left in count(0, coarse) if files else ():
+    for left in count(0, coarse * EVERY) if files else ():
         points += 1
         if attack(root, case, old, new, files=left):
             break
@@ -46,7 +47,7 @@ def attacked(root: Path, case: Case, *, coarse: int = 1, files: bool = True) -> 
     "name", ["append", "append a long stream, csv", "expire", "overwrite", "first append"]
 )
 def test_some_fill_points(root: Path, name: str) -> None:
-    assert attacked(root, CASES[name], coarse=3) > 2
+    assert attacked(root, CASES[name](), coarse=3) > 2
 
 
 @pytest.mark.parametrize("lock", [False, True], ids=["no-lock", "lock"])
@@ -79,7 +80,7 @@ def test_a_value_at_every_fill_point(root: Path, lock: bool) -> None:
 def test_every_fill_point(root: Path, name: str, torture_figure: Figure) -> None:
     points, failed = 1, 1
     try:
-        points, failed = attacked(root, CASES[name]), 0
+        points, failed = attacked(root, CASES[name]()), 0
     finally:
         torture_figure(FIGURE, points, failed)
 
@@ -94,7 +95,7 @@ def test_full_file_systems(kind: str, torture_figure: Figure) -> None:
     try:
         with disk(kind) as drive:
             points = sum(
-                attacked(drive.root, CASES[name], coarse=2, files=False)
+                attacked(drive.root, CASES[name](), coarse=2, files=False)
                 for name in ("append", "overwrite", "append much, parquet", "expire")
             )
         failed = 0

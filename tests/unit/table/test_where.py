@@ -37,6 +37,8 @@ SCHEMA = pa.schema(
     ]
 )
 ROWS = 60
+EACH = 4
+"""Rows of the small files."""
 
 
 def rows(start: int, count: int) -> pa.Table:
@@ -74,7 +76,7 @@ def table_of(pieces: list[pa.Table], **properties: str) -> Table:
 def tables() -> list[Table]:
     """The same rows as a snapshot's own files, in manifests, in row groups, and in other formats."""
     few = [rows(start, 20) for start in range(0, ROWS, 20)]
-    many = [rows(start, 2) for start in range(0, ROWS, 2)]
+    many = [rows(start, EACH) for start in range(0, ROWS, EACH)]
     removed = table_of(many, **{"append.merge": "false"})
     assert removed.snapshot()._model.manifests
     in_groups = table_of([rows(0, ROWS)], **{"parquet.row_group_rows": "7"})
@@ -130,11 +132,12 @@ def test_the_same_rows_as_filtering_in_memory(
         check_same(found, expected)
         scan = table.scan(where=where)
         assert scan.count() == expected.num_rows == table.snapshot().count(where)
-        check_same(pa.Table.from_batches(scan.to_batches(4), scan.schema), expected)
-        assert all(0 < batch.num_rows <= 4 for batch in scan.to_batches(4))
-        for limit in (0, 1, 5, 1000):
+        batches = list(scan.to_batches(4))
+        assert all(0 < batch.num_rows <= 4 for batch in batches)
+        check_same(pa.Table.from_batches(batches, scan.schema), expected)
+        for limit in (0, 5):
             check_same(table.to_arrow(where=where, limit=limit), expected.slice(0, limit))
-        for columns in (["text"], ["id"], ["small", "id"]):
+        for columns in (["text"], ["small", "id"]):
             check_same(table.to_arrow(columns, where=where), expected.select(columns))
         assert table.to_arrow([], where=where).num_rows == expected.num_rows
 
@@ -175,7 +178,7 @@ def conditions(draw: st.DrawFn) -> Any:
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(where=conditions())
 def test_any_condition(tables: list[Table], contents: list[pa.Table], where: Any) -> None:
     for table, everything in zip(tables[:4], contents[:4], strict=True):
@@ -225,7 +228,7 @@ def test_a_limit_stops_reading(tables: list[Table], monkeypatch: pytest.MonkeyPa
         return verified(storage, file, **options)
 
     monkeypatch.setattr(datafiles, "_verified", opening)
-    assert tables[1].to_arrow(where="id >= 0", limit=3).num_rows == 3
+    assert tables[1].to_arrow(where="id >= 0", limit=EACH + 1).num_rows == EACH + 1
     assert len(opened) == 2
 
 
@@ -284,8 +287,8 @@ def spread(size: int) -> Iterator[int]:
 def test_explaining_a_scan(tables: list[Table]) -> None:
     one_by_one, in_groups = tables[1], tables[3]
     found = one_by_one.scan(["text"], where="id = 30").explain()
-    assert (found.files, found.files_skipped) == (1, ROWS // 2 - 1)
-    assert (found.rows, found.rows_skipped) == (2, ROWS - 2)
+    assert (found.files, found.files_skipped) == (1, ROWS // EACH - 1)
+    assert (found.rows, found.rows_skipped) == (EACH, ROWS - EACH)
     assert found.columns == ("text", "id")
     found = in_groups.scan(where="id in (8, 50)").explain()
     assert (found.files, found.row_groups, found.row_groups_skipped) == (1, 2, 7)
