@@ -314,7 +314,7 @@ def test_errors_of_duckdb_say_where(table: Table) -> None:
         "selec": "syntax",
         "select nothing from t": "nothing",
         "select * from nowhere": "nowhere",
-        "select kind::int from t": "'a'",
+        "select kind::int from t": "'[ab]'",  # whichever it comes to first
         "select error('stop') from t": "stop",
     }.items():
         with pytest.raises(InputError, match=word) as caught:
