@@ -134,6 +134,7 @@ class Committer(msgspec.Struct, frozen=True):
             recorder.flush()
         except BaseException as error:
             recorder.discard()
+            joined.failed()
             # Files may be missing because others replaced the base, and expired what it needs: a lost race.
             if isinstance(error, DamagedError) and base and pointer_token(self.objects) != base.token:
                 return None
@@ -145,9 +146,11 @@ class Committer(msgspec.Struct, frozen=True):
             raise
         except AtioError:
             recorder.discard()
+            joined.failed()
             raise
         if not landed:
             recorder.discard()
+            joined.failed()
             return None
         joined.landed()
         return Outcome(mine.snapshot)

@@ -23,7 +23,8 @@ from atio.storage import base as storage
 
 MOST = 16
 """Requests that a writer carries out with its own, so that others do not keep it for long."""
-_UNKNOWN = b""
+_UNKNOWN, _FAILED = b"", b"-"
+"""Answers without a version."""
 
 T = TypeVar("T")
 Understand = Callable[[bytes], Request]
@@ -84,8 +85,8 @@ class Turn:
                     if posted.withdraw():
                         return held
                     answer = posted.answer()
-                    if answer is None:  # Whoever took it failed, or died.
-                        self._taken = True
+                    self._taken = answer is None  # Whoever took it died.
+                    if answer is None or answer == _FAILED:
                         return held
                     held.close()
                     break
@@ -96,6 +97,8 @@ class Turn:
             raise
         finally:
             posted.close()
+        if answer == _FAILED:
+            return self._storage.exclusive()
         self._made = _version(answer)
         return nullcontext()
 
@@ -134,8 +137,12 @@ class Joined:
             try:
                 state = next_state(recorder, request, state, clock())
             except AtioError:
-                recorder.discard(mark)  # Its writer will find the same when it tries, and say so.
+                recorder.discard(mark)
+                received.answer(_FAILED)  # Its writer will find the same when it tries, and say so.
                 continue
+            except BaseException:
+                received.answer(_FAILED)
+                raise
             self._versions.append((received, state.snapshot))
             if len(self._versions) == MOST:
                 break
@@ -144,6 +151,10 @@ class Joined:
     def landed(self) -> None:
         for received, snapshot in self._versions:
             received.answer(snapshot.encode())
+
+    def failed(self) -> None:
+        for received, _ in self._versions:
+            received.answer(_FAILED)
 
     def unknown(self) -> None:
         for received, _ in self._versions:

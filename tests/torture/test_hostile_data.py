@@ -90,7 +90,7 @@ def victims(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Vict
         victim.close()
 
 
-LARGE = "parquet 120000"
+LARGE = "parquet 200000"
 """Above the size up to which a file is read whole."""
 
 

@@ -184,6 +184,34 @@ def test_what_was_expired_before_its_writer_looked_may_have_landed(
     assert sorted(table.to_arrow()["who"].to_pylist()) == [-1, 0, 1, 9, 10, 11, 12]
 
 
+def test_what_surely_failed_is_done_again_whatever_was_expired(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> str:
+        raise StorageError("injected")
+
+    with waiting(table, 2) as found:
+        with monkeypatch.context() as patched:
+            swaps(patched, fail)
+            with pytest.raises(StorageError, match="injected"):
+                table.append(rows(8))
+        for who in range(9, 13):
+            table.append(rows(who))
+        table.expire(_NOTHING, keep_last=2)
+    assert sorted(future.result().version for future in found) == [6, 7]
+    assert sorted(table.to_arrow()["who"].to_pylist()) == [-1, 0, 1, 9, 10, 11, 12]
+
+
+def test_who_is_refused_is_told_why_whatever_was_expired(table: Table) -> None:
+    with waiting(table, 2) as found:
+        for number in range(4):
+            table.overwrite(pa.table({"other": [number]}))
+        table.expire(_NOTHING, keep_last=2)
+    for future in found:
+        with pytest.raises(AtioError, match="who"):
+            future.result()
+
+
 def test_what_was_not_carried_out_is_done_again_although_older_versions_were_expired(table: Table) -> None:
     for who in range(3):
         table.append(rows(who))
