@@ -19,6 +19,7 @@ from atio.storage import LocalStorage, Storage
 from atio.table.face.handle import system_clock
 from tests.remote.servers import Server
 from tests.stateful.test_model import COMMON, TableMachine
+from tests.support.share import at_most
 from tests.support.tables import content
 
 SCHEMA = pa.schema(
@@ -101,7 +102,9 @@ def test_the_same_life(server: Server, folder: str, tmp_path: Path) -> None:
     assert table.to_arrow().equals(Table(here).to_arrow())
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.slow)], ids=["quick", "long"])
+@pytest.mark.parametrize(
+    "examples", [2, pytest.param(at_most(20), marks=pytest.mark.slow)], ids=["quick", "long"]
+)
 def test_random_histories(server: Server, folder: str, examples: int) -> None:
     """Those of ``tests/stateful``, against the same model."""
 
