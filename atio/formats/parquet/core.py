@@ -100,9 +100,10 @@ class Reader:
             return table
         schema, columns = table.schema, table.columns
         for i, field in enumerate(schema):
-            if not pa.types.is_dictionary(field.type):
-                continue
-            stored = self._plan.stored.field(self._plan.index[field.name]).type
+            place = self._plan.index.get(field.name)
+            if place is None or not pa.types.is_dictionary(field.type):
+                continue  # A column that should not be there is refused when all are decoded.
+            stored = self._plan.stored.field(place).type
             if stored != field.type:
                 chunks = [piece for chunk in columns[i].chunks for piece in _decoded(chunk, stored)]
                 columns[i] = pa.chunked_array(chunks, stored)

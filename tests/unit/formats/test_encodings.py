@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atio.errors import DamagedError
 from atio.formats import get_format
 from atio.formats.conformance import encode
 from atio.formats.parquet import core
@@ -127,6 +128,13 @@ def test_text_of_many_values_is_read_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     data = pa.py_buffer(encode(PARQUET, table, dictionary="true")[0])
     monkeypatch.setattr(core, "_decoded", None)  # it would be called
     assert PARQUET.read(data, table.schema).equals(table)
+
+
+def test_text_under_another_name_is_damage() -> None:
+    table = pa.table({"x": ["a", "b"] * ROWS})
+    data = pa.py_buffer(encode(PARQUET, table)[0])
+    with pytest.raises(DamagedError, match="cannot be decoded as parquet"):
+        PARQUET.read(data, pa.schema([("y", pa.string())]))
 
 
 def test_text_too_long_for_one_array_is_decoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
