@@ -50,14 +50,13 @@ def chosen(rows: pa.Table, flat: Sequence[tuple[int, str]], leaves: Sequence[str
 
 def is_countable(type_: pa.DataType) -> bool:
     """Whether a column of this stored type may do better without a dictionary."""
-    return (
-        _is_integer(type_)
-        or pt.is_float32(type_)
-        or pt.is_float64(type_)
-        or pt.is_string(type_)
-        or pt.is_large_string(type_)
-        or pt.is_binary(type_)
-        or pt.is_large_binary(type_)
+    return _is_integer(type_) or pt.is_float32(type_) or pt.is_float64(type_) or is_text(type_)
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Text or bytes of any length."""
+    return bool(
+        pt.is_string(type_) or pt.is_large_string(type_) or pt.is_binary(type_) or pt.is_large_binary(type_)
     )
 
 

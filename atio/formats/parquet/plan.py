@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import types as pt
 
 from atio.formats import recode, stats
-from atio.formats.parquet.encodings import is_countable
+from atio.formats.parquet.encodings import is_countable, is_text
 from atio.formats.plan import Plan
 from atio.formats.recode import Recoding, RefusedError, keep
 
@@ -117,7 +117,7 @@ class ParquetPlan(Plan):
     def texts(self) -> list[int]:
         """The leaf columns of text and bytes that are no part of others."""
         fields = enumerate(self.stored) if self.columns <= FEW_COLUMNS else ()
-        return [self.spans[i].start for i, field in fields if _is_text(field.type)]
+        return [self.spans[i].start for i, field in fields if is_text(field.type)]
 
     def _walk(self, path: tuple[str, ...], type_: pa.DataType, stored: pa.DataType, top: int | None) -> None:
         if pt.is_struct(stored) and pt.is_struct(type_):
@@ -133,12 +133,6 @@ class ParquetPlan(Plan):
             counted = top if floating else None
             self.leaves.append(Leaf(self._count, path, convert, floating, pt.is_null(type_), counted))
         self._count += 1
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return bool(
-        pt.is_string(type_) or pt.is_large_string(type_) or pt.is_binary(type_) or pt.is_large_binary(type_)
-    )
 
 
 def _fields(type_: pa.DataType) -> list[pa.Field]:
