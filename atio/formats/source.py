@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import pyarrow as pa
 
+from atio.storage.pages import in_large_pages
+
 _GAP = 2**20
 """Bytes between two ranges that cost less than another request."""
+
+# Windows knows no flags.
+_PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 class Sparse:
@@ -25,9 +30,10 @@ class Sparse:
 
     def __init__(self, size: int, fetch: Callable[[list[tuple[int, memoryview]]], None]) -> None:
         self.size = size
-        memory = _memory(size)
+        memory = mmap.mmap(-1, size, **_PRIVATE)
         self.buffer: pa.Buffer = pa.py_buffer(memory)
         self._view = memoryview(memory)
+        in_large_pages(self._view)
         self._fetch = fetch
 
     def put(self, start: int, data: bytes) -> None:
@@ -37,17 +43,6 @@ class Sparse:
     def fetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetch these (start, end), which are in order."""
         self._fetch([(start, self._view[start:end]) for start, end in _joined(ranges)])
-
-
-def _memory(size: int) -> mmap.mmap:
-    """Fresh memory; in large pages where there are: to come by small ones takes longer than to fill them."""
-    if not hasattr(mmap, "MAP_PRIVATE"):  # Windows
-        return mmap.mmap(-1, size)
-    found = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with suppress(OSError):
-            found.madvise(mmap.MADV_HUGEPAGE)
-    return found
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ from atio.model.paths import check_path
 from atio.storage.base import Buffer, Cache, Capabilities, Entry, Storage, Value
 from atio.storage.failures import conflict
 from atio.storage.files import flat
+from atio.storage.pages import in_large_pages
 from atio.storage.parallel import each
 from atio.storage.remote.bucket import Bucket, Condition, ContendedError, Part, TakenError
 from atio.storage.remote.messages import LostError
@@ -22,8 +23,8 @@ T = TypeVar("T")
 
 _LARGE = 32 << 20
 """Bytes: up to here one request reads or writes an object; beyond, several at once."""
-_RANGE = 16 << 20
-_READERS = 8
+_RANGE = 8 << 20
+_READERS = 4
 _MAX_VALUE = 64 << 20
 
 
@@ -85,7 +86,7 @@ class ObjectStorage(Storage):
         if length == 0:
             self.size(path)  # Of nothing there is nothing.
             return b""
-        stop = offset + (_LARGE if length is None else min(length, _LARGE))
+        stop = offset + (_LARGE if length is None else length if length <= _LARGE else _RANGE)
         first = self._found(key, self._bucket.get(key, offset, stop))
         end = first.size if length is None else min(first.size, offset + length)
         return first.data if end <= stop else self._read_on(key, first, offset, end)
@@ -95,6 +96,7 @@ class ObjectStorage(Storage):
         # BytesIO hands its buffer out as bytes without another copy.
         whole = io.BytesIO(bytes(end - offset))
         with whole.getbuffer() as view:
+            in_large_pages(view)
             view[: len(first.data)] = first.data
 
             def fetch(start: int) -> None:
