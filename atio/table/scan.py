@@ -258,7 +258,10 @@ class Scan(Doors, msgspec.Struct, frozen=True):
     def to_polars(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
         if self.objects.storage.capabilities.parallel:  # Polars decodes faster than what is fetched arrives
-            return self.to_lazy().collect()
+            from atio.table.doors.polars import fetched
+
+            with self.located():
+                return fetched(self)
         return frames.to_polars(self.to_arrow())
 
     def to_lazy(self) -> pl.LazyFrame:

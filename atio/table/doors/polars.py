@@ -50,6 +50,23 @@ def lazy(scan: Scan) -> pl.LazyFrame:
     return _over_rows(scan)
 
 
+def fetched(scan: Scan) -> pl.DataFrame:
+    """See ``Scan.to_polars``, where the files are elsewhere."""
+    query = lazy(scan)  # says so if there is no Polars
+    files = _whole_files(scan)
+    if not files:
+        return query.collect()
+    import polars as pl
+
+    def decoded(place: int) -> pl.DataFrame:
+        return pl.read_parquet(whole_file(scan.objects.storage, files[place]))
+
+    # The smallest first, so that there is soon something to decode.
+    places = sorted(range(len(files)), key=lambda place: files[place].size)
+    found = dict(zip(places, ordered(decoded, places, THREADS if _small(files) else 2), strict=True))
+    return pl.concat([found[place] for place in range(len(files))], rechunk=False)
+
+
 def _taken(kind: pa.DataType) -> bool:
     if pt.is_timestamp(kind):
         return bool(kind.unit != "s" and not (kind.tz and kind.tz[0] in "+-"))
@@ -95,7 +112,7 @@ def _over_rows(scan: Scan) -> pl.LazyFrame:
         if with_columns is None and predicate is None and n_rows is None:
             files = _whole_files(scan)
         if files:
-            return _fetched(scan, files)
+            return _frames(scan, files)
         return _rows(scan, dtypes, with_columns, predicate, n_rows, batch_size or BATCH_ROWS)
 
     # Lets Polars read once what a query mentions twice, where it can.
@@ -148,17 +165,20 @@ def _whole_files(scan: Scan) -> list[DataFile] | None:
     return plain_files(scan, _taken) if whole and scan.objects.storage.capabilities.parallel else None
 
 
-def _fetched(scan: Scan, files: list[DataFile]) -> Iterator[pl.DataFrame]:
+def _frames(scan: Scan, files: list[DataFile]) -> Iterator[pl.DataFrame]:
     """Files that are elsewhere, decoded by Polars while the next one is fetched and verified."""
     import polars as pl
 
     def read(file: DataFile) -> bytes:
         return whole_file(scan.objects.storage, file)
 
-    small = sum(file.size for file in files) < _SMALL * len(files)
     with scan.located():
-        for content in ordered(read, files, *((THREADS,) if small else (1, 1))):
+        for content in ordered(read, files, *((THREADS,) if _small(files) else (1, 1))):
             yield pl.read_parquet(content)
+
+
+def _small(files: list[DataFile]) -> bool:
+    return sum(file.size for file in files) < _SMALL * len(files)
 
 
 def _narrowed(scan: Scan, more: Any) -> Any:
