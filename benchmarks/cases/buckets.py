@@ -129,7 +129,7 @@ def scans(bench: Bench, root: str) -> None:
         workers["atio"].call("stream_write", root=root, source=source, times=times)
         files = workers["atio"].call("files", root=root)
         laps = bench.interleave(
-            bench.pick(5, 3),
+            bench.pick(9, 3),
             {
                 "atio": lambda _: workers["atio"].call("frame", root=root),
                 "polars": lambda _: workers["polars"].call("scan", files=files)["lap"],
