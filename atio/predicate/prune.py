@@ -114,19 +114,34 @@ class Range(msgspec.Struct, frozen=True, eq=False):
     null: Mask
 
 
+# What is decided for all files at once costs no kernel: most columns have no NaN, and most bounds are known.
+
+
 def _all(*masks: Mask) -> Mask:
-    return reduce(pc.and_, masks)
+    if any(mask is _NO for mask in masks):
+        return _NO
+    return reduce(pc.and_, [mask for mask in masks if mask is not _YES] or [_YES])
 
 
 def _any(*masks: Mask) -> Mask:
-    return reduce(pc.or_, masks)
+    if any(mask is _YES for mask in masks):
+        return _YES
+    return reduce(pc.or_, [mask for mask in masks if mask is not _NO] or [_NO])
+
+
+def _known(mask: Mask, otherwise: pa.Scalar) -> Mask:
+    return pc.fill_null(mask, otherwise) if _has_nulls(mask) else mask
+
+
+def _has_nulls(values: Any) -> bool:
+    return not values.is_valid if isinstance(values, pa.Scalar) else bool(values.null_count)
 
 
 def _surely(test: Callable[[Any, Any], Mask], left: Any, right: Any) -> Mask:
     """Whether a comparison of bounds holds; what is not known does not."""
     if left is None or right is None:
         return _NO
-    return pc.fill_null(test(left, right), _NO)
+    return _known(test(left, right), _NO)
 
 
 class _Pruner:
@@ -190,6 +205,8 @@ class _Pruner:
             return Outcomes(_NO, _any(where.some, where.nan), where.null)
         if where.low is None or where.high is None or isinstance(where.low, pa.Scalar):
             return Outcomes(where.some, _any(where.some, where.nan), where.null)
+        if len(op.option) == 1 and not pt.is_floating(op.option.type):
+            return _equal(where, _constant(op.option[0]))
         values = _ascending(_comparable(op.option))
         # The least value not below the lower bound: only if it is not above the upper one is any inside.
         place = _lower_bound(values, where.low)
@@ -237,16 +254,16 @@ class _Pruner:
         stats = (self._statistics.column(field.path) if leaf else None) or ColumnBounds()
         low, high = (_bounds(bound, field) for bound in (stats.lower, stats.upper))
         nulls, nans = stats.nulls, stats.nans
-        null = _YES if nulls is None else pc.fill_null(pc.greater(nulls, _ZERO), _YES)
+        null = _YES if nulls is None else _known(pc.greater(nulls, _ZERO), _YES)
         if not pt.is_floating(field.type):
             nan, counted = _NO, _ZERO
         elif nans is None:
             nan, counted = _YES, _ZERO
         else:
-            nan, counted = pc.fill_null(pc.greater(nans, _ZERO), _YES), pc.fill_null(nans, _ZERO)
+            nan, counted = _known(pc.greater(nans, _ZERO), _YES), _known(nans, _ZERO)
         if nulls is None:
             return Range(low, high, _YES, nan, null)
-        filled = pc.subtract(rows, pc.fill_null(nulls, _ZERO))
+        filled = pc.subtract(rows, _known(nulls, _ZERO))
         return Range(low, high, pc.greater(filled, counted), _all(nan, pc.greater(filled, _ZERO)), null)
 
 

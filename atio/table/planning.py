@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import pyarrow as pa
 
-from atio.columns import column
+from atio.columns import column, scalar
 from atio.commit.state import load_schema
 from atio.errors import DamagedError
 from atio.formats.base import Parts
 from atio.metadata import manifests
 from atio.metadata.objects import Objects
 from atio.model.snapshot import DataFile, ManifestRef, Snapshot
-from atio.predicate import Bound, ColumnBounds, matches
+from atio.predicate import Bound, ColumnBounds, Statistics, matches, may_match
 from atio.schema.bound import BoundSchema
 from atio.table.parted import Parted
 from atio.table.partitions import OfPartitions, Records
@@ -46,7 +46,7 @@ def plan(
         yield from _of_manifest(objects, ref, bound, condition, since, parted, sure=sure)
     if snapshot.files:
         statistics = _OfFiles(snapshot.files, bound, since)
-        may, whole = (mask.to_pylist() for mask in matches(condition, statistics))
+        may, whole = (mask.to_pylist() for mask in _matches(condition, statistics, sure=sure))
         told = parted.told([f.partition for f in snapshot.files], [f.schema_id for f in snapshot.files])
         lines = zip(snapshot.files, may, told, whole, strict=True)
         yield from (Planned(f, sure and (t is True or w)) for f, m, t, w in lines if m and t is not False)
@@ -87,7 +87,7 @@ def _of_manifest(
     entries = manifests.entries(objects, ref)
     try:
         statistics = _OfManifest(entries, bound, since)
-        may, surely = matches(condition, statistics)
+        may, surely = _matches(condition, statistics, sure=sure)
         gone = set(ref.removed)
         places = [place for place in pc.indices_nonzero(may).to_pylist() if place not in gone]
         told = _told(entries, places, parted)
@@ -102,6 +102,15 @@ def _of_manifest(
     except ValueError as error:
         raise DamagedError(f"{ref.path} is not valid: {error}", file=ref.path) from error
     yield from map(Planned, files, whole)
+
+
+def _matches(
+    condition: Bound, statistics: Statistics, *, sure: bool
+) -> tuple[pa.BooleanArray, pa.BooleanArray]:
+    if sure:
+        return matches(condition, statistics)
+    may = may_match(condition, statistics)
+    return may, pa.repeat(scalar(False, pa.bool_()), len(may))
 
 
 def _told(entries: manifests.Entries, places: list[int], parted: Parted | Records) -> dict[int, bool | None]:

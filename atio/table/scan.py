@@ -97,7 +97,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
     def files(self) -> Iterator[DataFile]:
         """The data files that the scan reads, or with a condition may have to read."""
         if self.condition is not None:
-            yield from (planned.file for planned in self._planned())
+            yield from (planned.file for planned in self._planned(sure=False))
             return
         left = self.limit
         for file in live_files(self.objects, self.snapshot):
@@ -195,12 +195,12 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     # -- with a condition ------------------------------------------------------------------------
 
-    def _planned(self) -> Iterator[Planned]:
+    def _planned(self, *, sure: bool = True) -> Iterator[Planned]:
         from atio.table.planning import plan
 
         assert self.condition is not None
         with self.located():
-            yield from plan(self.objects, self.snapshot, self.bound, self.condition)
+            yield from plan(self.objects, self.snapshot, self.bound, self.condition, sure=sure)
 
     def _matching(self, *, by_group: bool = False) -> Iterator[pa.Table]:
         """The rows for which the condition is true, file by file, in order."""
