@@ -91,6 +91,9 @@ class Parts(Protocol):
     def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
         """The rows that ``pick`` leaves of each group, as it is stored, and the row that it begins with."""
 
+    def verify(self, columns: Sequence[str]) -> None:
+        """Raise ``DamagedError`` unless these columns are what was written; nothing is decoded."""
+
     def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
         """The first rows of a group, as ``read`` gives them, without decoding those behind."""
 
@@ -166,6 +169,9 @@ class _Whole:
 
     def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
         return pick(self.read(columns, [0], threads=True), 0)
+
+    def verify(self, columns: Sequence[str]) -> None:
+        del columns  # All of the file was verified before it was decoded.
 
     def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
         return self.read(columns, [group], threads=True).slice(0, rows)

@@ -257,12 +257,10 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def to_polars(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
-        if self.objects.storage.capabilities.parallel:  # Polars decodes faster than what is fetched arrives
-            from atio.table.doors.polars import fetched
+        from atio.table.doors.polars import frame
 
-            with self.located():
-                return fetched(self)
-        return frames.to_polars(self.to_arrow())
+        with self.located():
+            return frame(self)
 
     def to_lazy(self) -> pl.LazyFrame:
         """As a Polars ``LazyFrame``: what a query selects, filters and slices, it alone reads.

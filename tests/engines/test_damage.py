@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from atio import Table
@@ -22,6 +24,7 @@ from atio.table.snapshot import Snapshot
 
 DOORS: dict[str, Callable[[Any], Any]] = {
     "to_lazy": lambda s: s.to_lazy().collect(),
+    "to_lazy, a column": lambda s: s.to_lazy(["i"]).collect(),
     "sql": lambda s: s.sql("select * from t").to_arrow(),
     "sql in batches": lambda s: list(s.sql("select * from t").to_batches()),
     "to_duckdb": lambda s: s.to_duckdb(duckdb.connect()).fetchall(),
@@ -102,13 +105,39 @@ def test_a_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_was_verified_is_forgotten_from_the_oldest() -> None:
     seen = _Seen(2)
     one, two, three = (("f", 0, number, 0, 0, 0) for number in range(3))
-    seen.add(one, "a")
-    seen.add(two, "a")
-    assert (one, "a") in seen
-    seen.add(three, "a")
-    assert (two, "a") not in seen
-    assert (one, "a") in seen
-    assert (one, "b") not in seen
+    seen.add(one, (), "a")
+    seen.add(two, (), "a")
+    assert (one, (), "a") in seen
+    assert (one, ("x",), "a") not in seen
+    seen.add(three, (), "a")
+    assert (two, (), "a") not in seen
+    assert (one, (), "a") in seen
+    assert (one, (), "b") not in seen
+
+
+def test_of_some_columns_these_are_verified(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).random(400_000)
+    table = Table.open(tmp_path / "t", durable=False)
+    table.append(pa.table({"a": numbers, "b": numbers + 1, "c": numbers + 2}))
+    found = table.snapshot()
+    path = place_of(found, 0)
+    chunk = pq.read_metadata(path).row_group(0).column(1)
+    data = bytearray(path.read_bytes())
+    data[chunk.data_page_offset + chunk.total_compressed_size // 2] ^= 1
+    path.write_bytes(data)
+    kept = int((numbers < 0.5).sum())
+    for _ in range(2):
+        assert found.to_polars(["c"], where="a < 0.5").shape == (kept, 1)
+        assert found.to_lazy(["a", "c"]).collect().height == len(numbers)
+        for asked in (
+            lambda: found.to_polars(["c"], where="b < 1.5"),
+            lambda: found.to_polars(["b"], where="a < 0.5"),
+            lambda: found.to_polars(where="a < 0.5"),
+            lambda: found.to_lazy(["c"], where="b < 1.5").collect(),
+            lambda: found.to_lazy().collect(),
+        ):
+            with pytest.raises(DamagedError, match=path.name):
+                asked()
 
 
 def test_only_the_files_that_are_read_are_verified(tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ class FileParts:
             table = in_parallel(self._source, self._plan, self._reader.metadata, leaves, groups, pick)
             return self._plan.arranged(self._plan.decode(table, order), positions)
 
+    def verify(self, columns: Sequence[str]) -> None:
+        leaves = self._chosen(columns)[2]
+        with decoding("parquet"):
+            self._part.verify(leaves, range(len(self.rows)))
+
     def head(self, columns: Sequence[str], group: int, rows: int) -> pa.Table:
         order, positions, leaves = self._chosen(columns)
         held: list[pa.Table] = []

@@ -47,7 +47,7 @@ def native(scan: Scan, takes: Takes) -> Native | None:
         A file is missing or is not what was written.
     """
     files = plain_files(scan, takes)
-    paths = verified(scan.objects.storage, files) if files else None
+    paths = verified(scan, files) if files else None
     return None if paths is None or files is None else Native(tuple(paths), may_hold_nan(files, scan.bound))
 
 

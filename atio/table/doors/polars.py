@@ -35,23 +35,39 @@ _TAKEN = frozenset(
 
 def lazy(scan: Scan) -> pl.LazyFrame:
     """See ``Scan.to_lazy``."""
+    if not scan.schema.names:
+        return frames.to_polars(scan.to_arrow()).lazy()
+    query = _natively(scan)
+    return _over_rows(scan) if query is None else query
+
+
+def frame(scan: Scan) -> pl.DataFrame:
+    """See ``Scan.to_polars``."""
+    if scan.objects.storage.capabilities.parallel:  # Polars decodes faster than what is fetched arrives
+        return _fetched(scan)
+    # Polars decodes only what a condition leaves of the other columns, Arrow all of them.
+    wanted = scan.condition is not None and scan.limit is None and bool(scan.schema.names)
+    query = _natively(scan) if wanted and not _small(list(scan.files())) else None
+    return frames.to_polars(scan.to_arrow()) if query is None else query.collect()
+
+
+def _natively(scan: Scan) -> pl.LazyFrame | None:
+    """The query of Polars' own reader; None where it does not do."""
     try:
         import polars as pl  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError("Polars is not installed", hint='pip install "atio[polars]"') from error
-    if not scan.schema.names:
-        return frames.to_polars(scan.to_arrow()).lazy()
     found = native(scan, _taken)
-    if found is not None:
-        try:
-            return _over_files(scan, found)
-        except UnsupportedError:
-            pass  # a condition that Polars would decide in its own way
-    return _over_rows(scan)
+    if found is None:
+        return None
+    try:
+        return _over_files(scan, found)
+    except UnsupportedError:
+        return None  # a condition that Polars would decide in its own way
 
 
-def fetched(scan: Scan) -> pl.DataFrame:
-    """See ``Scan.to_polars``, where the files are elsewhere."""
+def _fetched(scan: Scan) -> pl.DataFrame:
+    """Of files that are elsewhere."""
     query = lazy(scan)  # says so if there is no Polars
     files = _whole_files(scan)
     if not files:
