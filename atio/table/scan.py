@@ -265,9 +265,9 @@ class Scan(Doors, msgspec.Struct, frozen=True):
     def to_lazy(self) -> pl.LazyFrame:
         """As a Polars ``LazyFrame``: what a query selects, filters and slices, it alone reads.
 
-        Polars itself reads data files that are local Parquet and hold the columns as they are; they are
-        hashed first, once a process. Otherwise it gets the rows of this scan, batch by batch. Rows, order
-        and dtypes are those of ``to_polars()`` either way.
+        Polars itself reads data files that are local Parquet and hold the columns as they are; they, or the
+        scan's columns in them, are hashed first, once a process. Otherwise it gets the rows of this scan,
+        batch by batch. Rows, order and dtypes are those of ``to_polars()`` either way.
         """
         from atio.table.doors.polars import lazy
 
