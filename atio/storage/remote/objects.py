@@ -86,7 +86,8 @@ class ObjectStorage(Storage):
         if length == 0:
             self.size(path)  # Of nothing there is nothing.
             return b""
-        stop = offset + (_LARGE if length is None else length if length <= _LARGE else _RANGE)
+        wanted = _LARGE if length is None else length
+        stop = offset + (wanted if wanted <= _LARGE else _RANGE)
         first = self._found(key, self._bucket.get(key, offset, stop))
         end = first.size if length is None else min(first.size, offset + length)
         return first.data if end <= stop else self._read_on(key, first, offset, end)
