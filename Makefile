@@ -26,7 +26,7 @@ demo: $(STAMP)  ## Load a year of real flights into a table, and see what atio d
 test: $(STAMP)  ## Run all tests but the long attacks
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not torture"
 
-torture: $(STAMP)  ## Run the long attacks, and write docs/reliability.md (as root; a quarter of an hour, the peers as long again)
+torture: $(STAMP)  ## Run the long attacks, and write docs/reliability.md (as root; half an hour and more)
 	@$(BIN)/python -m tests.torture.report
 
 lint: $(STAMP)  ## Check style

@@ -1,6 +1,6 @@
 """Runs all attacks and writes what came of them to docs/reliability.md.
 
-make torture                                 a quarter of an hour on two processors, as root, and the peers
+make torture                                 half an hour and more on two processors, as root
 ATIO_TORTURE_SHARE=5 make torture            with as many power cuts as the published figures
 ATIO_TORTURE_SHARE=0.1 make torture          a part of each attack, without the peers: what CI runs
 python -m tests.torture.report FIGURES       from the figures of a run, without a new one
@@ -126,8 +126,8 @@ def cell(figure: Figure | None) -> str:
 
 
 def conditions() -> str:
-    pins = re.findall(r"^(deltalake|pylance|pyiceberg|arcticdb|duckdb|duckdb-extension-ducklake)\b\S*==(\S+)",
-                      REQUIREMENTS.read_text(), re.MULTILINE)  # fmt: skip
+    named = r"^(deltalake|pylance|pyiceberg|arcticdb|duckdb|duckdb-extension-ducklake)(?:\[\S*\])?==(\S+)"
+    pins = re.findall(named, REQUIREMENTS.read_text(), re.MULTILINE)
     versions = ", ".join(f"{name} {version}" for name, version in pins)
     rights = "" if PRIVILEGED else " Without root: what needs it was left out."
     return (

@@ -18,7 +18,7 @@ from tests.torture.crash_states_mutants import MISTAKES
 from tests.torture.scenarios import SCENARIOS
 
 STATES = "states that a power cut can leave, by the system calls of each commit"
-TWICE = "the same, after the process before had died"
+TWICE = "states that a power cut can leave, after a process that died before"
 MUTANTS = "mistakes in the order of syncs that this finds out"
 
 

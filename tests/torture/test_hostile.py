@@ -35,9 +35,10 @@ from tests.torture.hostile import (
     spots,
 )  # fmt: skip
 
-WRONG = "bytes flipped, files cut, emptied, missing or exchanged: other rows than were written"
-UNSEEN = "the same: verify() does not find it"
-UNREPAIRED = "the same: repair() does not return to the last intact version"
+DAMAGE = "bytes flipped, files cut, emptied, missing or exchanged"
+WRONG = f"{DAMAGE}: other rows than were written"
+UNSEEN = f"{DAMAGE}: verify() does not find it"
+UNREPAIRED = f"{DAMAGE}: repair() does not return to the last intact version"
 
 
 @pytest.fixture

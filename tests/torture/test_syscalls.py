@@ -22,7 +22,7 @@ from tests.torture.syscalls_crowd import attack_holder, attack_waiter
 
 KILLED = "process killed at each system call of each commit"
 FAILED = "each system call of each commit fails: EIO, ENOSPC, EINTR, half done"
-CROWD = "the same for writers who commit for others, and for those others"
+CROWD = "each system call fails, or is the last, of writers who commit for others and of those others"
 STORM = "one of four writers killed at random"
 NOT_FOR_OTHERS = [name for name in SCENARIOS if name != "several writers in one swap"]
 
