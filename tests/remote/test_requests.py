@@ -137,9 +137,10 @@ def test_large_objects(storage: ObjectStorage, proxy: Proxy, monkeypatch: pytest
     """They are read in pieces at once, two round trips in all, and come out as they went in."""
     monkeypatch.setattr(objects, "_LARGE", 2 << 20)
     monkeypatch.setattr(objects, "_RANGE", 1 << 20)
+    monkeypatch.setattr(objects, "_READERS", 8)
     content = random.Random(3).randbytes((7 << 20) + 11)
     storage.create("data/a", content)
-    ranges = ((0, None, 6), (1, None, 6), (5, 4 << 20, 2), (7, 1 << 40, 6), (6 << 20, None, 0))
+    ranges = ((0, None, 6), (1, None, 6), (5, 4 << 20, 3), (7, 1 << 40, 7), (6 << 20, None, 0))
     for offset, length, pieces in ranges:
         proxy.log.clear()
         proxy.before = meet(max(1, pieces), first=1)
