@@ -18,6 +18,7 @@ import pytest
 from atio import Table
 from atio.errors import DamagedError, MissingDependencyError, VersionNotFoundError
 from atio.storage import MemoryStorage
+from atio.table.doors import polars as polars_door
 from atio.table.doors import verified
 from atio.table.doors.verified import _Seen
 from atio.table.snapshot import Snapshot
@@ -138,6 +139,24 @@ def test_of_some_columns_these_are_verified(tmp_path: Path) -> None:
         ):
             with pytest.raises(DamagedError, match=path.name):
                 asked()
+
+
+def test_what_polars_cannot_open_any_more_is_told_by_atio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table.open(tmp_path / "t", durable=False)
+    table.append(pa.table({"a": np.random.default_rng(1).random(400_000)}))
+    found = table.snapshot()
+    real = polars_door._natively
+
+    def between(scan: Any) -> Any:
+        query = real(scan)
+        place_of(found, 0).unlink()
+        return query
+
+    monkeypatch.setattr(polars_door, "_natively", between)
+    with pytest.raises(DamagedError, match=found.files()[0].path):
+        found.to_polars(where="a < 0.5")
 
 
 def test_only_the_files_that_are_read_are_verified(tmp_path: Path) -> None:

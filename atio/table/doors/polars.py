@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,7 +49,12 @@ def frame(scan: Scan) -> pl.DataFrame:
     # Polars decodes only what a condition leaves of the other columns, Arrow all of them.
     wanted = scan.condition is not None and scan.limit is None and bool(scan.schema.names)
     query = _natively(scan) if wanted and not _small(list(scan.files())) else None
-    return frames.to_polars(scan.to_arrow()) if query is None else query.collect()
+    if query is not None:
+        import polars as pl
+
+        with suppress(pl.exceptions.PolarsError, OSError):  # A file that is gone by now, say: told below.
+            return query.collect()
+    return frames.to_polars(scan.to_arrow())
 
 
 def _natively(scan: Scan) -> pl.LazyFrame | None:
