@@ -129,12 +129,9 @@ def _any(*masks: Mask) -> Mask:
     return reduce(pc.or_, [mask for mask in masks if mask is not _NO] or [_NO])
 
 
-def _known(mask: Mask, otherwise: pa.Scalar) -> Mask:
-    return pc.fill_null(mask, otherwise) if _has_nulls(mask) else mask
-
-
-def _has_nulls(values: Any) -> bool:
-    return not values.is_valid if isinstance(values, pa.Scalar) else bool(values.null_count)
+def _known(values: Any, otherwise: pa.Scalar) -> Any:
+    has_nulls = not values.is_valid if isinstance(values, pa.Scalar) else values.null_count
+    return pc.fill_null(values, otherwise) if has_nulls else values
 
 
 def _surely(test: Callable[[Any, Any], Mask], left: Any, right: Any) -> Mask:

@@ -149,8 +149,8 @@ def test_what_polars_cannot_open_any_more_is_told_by_atio(
     found = table.snapshot()
     real = polars_door._natively
 
-    def between(scan: Any) -> Any:
-        query = real(scan)
+    def between(scan: Any, **kwargs: Any) -> Any:
+        query = real(scan, **kwargs)
         place_of(found, 0).unlink()
         return query
 

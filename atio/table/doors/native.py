@@ -47,8 +47,13 @@ def native(scan: Scan, takes: Takes) -> Native | None:
         A file is missing or is not what was written.
     """
     files = plain_files(scan, takes)
-    paths = verified(scan, files) if files else None
-    return None if paths is None or files is None else Native(tuple(paths), may_hold_nan(files, scan.bound))
+    return verified_files(scan, files) if files else None
+
+
+def verified_files(scan: Scan, files: list[DataFile]) -> Native | None:
+    """These, of ``plain_files``; None unless they are local. Raises what ``native`` does."""
+    paths = verified(scan, files)
+    return None if paths is None else Native(tuple(paths), may_hold_nan(files, scan.bound))
 
 
 def plain_files(scan: Scan, takes: Takes) -> list[DataFile] | None:

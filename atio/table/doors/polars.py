@@ -15,7 +15,7 @@ from atio import frames
 from atio.errors import InputError, MissingDependencyError, UnsupportedError
 from atio.storage.parallel import THREADS, ordered
 from atio.table.datafiles import BATCH_ROWS, whole_file
-from atio.table.doors.native import Native, native, plain_files
+from atio.table.doors.native import Native, plain_files, verified_files
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,7 @@ def frame(scan: Scan) -> pl.DataFrame:
         return _fetched(scan)
     # Polars decodes only what a condition leaves of the other columns, Arrow all of them.
     wanted = scan.condition is not None and scan.limit is None and bool(scan.schema.names)
-    query = _natively(scan) if wanted and not _small(list(scan.files())) else None
+    query = _natively(scan, small=False) if wanted else None
     if query is not None:
         import polars as pl
 
@@ -57,13 +57,13 @@ def frame(scan: Scan) -> pl.DataFrame:
     return frames.to_polars(scan.to_arrow())
 
 
-def _natively(scan: Scan) -> pl.LazyFrame | None:
-    """The query of Polars' own reader; None where it does not do."""
-    try:
-        import polars as pl  # noqa: F401
-    except ImportError as error:
-        raise MissingDependencyError("Polars is not installed", hint='pip install "atio[polars]"') from error
-    found = native(scan, _taken)
+def _natively(scan: Scan, *, small: bool = True) -> pl.LazyFrame | None:
+    """The query of Polars' own reader; None where it does not do, or for small files unless ``small``."""
+    _require()
+    files = plain_files(scan, _taken)
+    if not files or (not small and _small(files)):
+        return None
+    found = verified_files(scan, files)
     if found is None:
         return None
     try:
@@ -74,10 +74,10 @@ def _natively(scan: Scan) -> pl.LazyFrame | None:
 
 def _fetched(scan: Scan) -> pl.DataFrame:
     """Of files that are elsewhere."""
-    query = lazy(scan)  # says so if there is no Polars
+    _require()
     files = _whole_files(scan)
     if not files:
-        return query.collect()
+        return lazy(scan).collect()
     import polars as pl
 
     def decoded(place: int) -> pl.DataFrame:
@@ -87,6 +87,13 @@ def _fetched(scan: Scan) -> pl.DataFrame:
     places = sorted(range(len(files)), key=lambda place: files[place].size)
     found = dict(zip(places, ordered(decoded, places, THREADS if _small(files) else 2), strict=True))
     return pl.concat([found[place] for place in range(len(files))], rechunk=False)
+
+
+def _require() -> None:
+    try:
+        import polars as pl  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError("Polars is not installed", hint='pip install "atio[polars]"') from error
 
 
 def _taken(kind: pa.DataType) -> bool:
