@@ -128,8 +128,10 @@ class _Orc:
         self._empty: pa.Table | None = schema.empty_table()
 
     def write_batch(self, batch: pa.RecordBatch) -> None:
+        from atio.formats.orc import packed
+
         self._empty = None
-        self._writer.write(pa.Table.from_batches([batch]))
+        self._writer.write(packed(pa.Table.from_batches([batch])))
 
     def close(self) -> None:
         if self._empty is not None:

@@ -307,6 +307,38 @@ class FormatConformance:
         assert info.rows == table.num_rows
         assert difference(self.format.read(data, table.schema), table) is None
 
+    def test_pieces_without_rows_are_nothing(self) -> None:
+        table = self._sample()
+        none = table.slice(0, 0)
+        for pieces in (
+            [none, table],
+            [pa.concat_tables([none, table])],
+            [table, none, pa.concat_tables([table, none, table])],
+        ):
+            data, info = encode(self.format, *pieces)
+            whole = pa.concat_tables(pieces)
+            assert info.rows == whole.num_rows
+            assert difference(self.format.read(data, table.schema), whole) is None
+
+    def test_what_lies_behind_nulls_is_nothing(self) -> None:
+        some = pa.array([1, 2, None, 4, 5, 6], pa.int64())
+        inner = pa.StructArray.from_arrays([some], names=["x"], mask=pa.array([True, False] * 3))
+        outer = pa.StructArray.from_arrays([inner, some], names=["s", "y"])
+        lists = pa.ListArray.from_arrays(
+            pa.array([0, 2, 3, 5, 6], pa.int32()), inner, mask=pa.array([False, True] * 2)
+        )
+        in_lists = pa.ListArray.from_arrays(pa.array([0, 1, 4]), lists, mask=pa.array([True, False]))
+        of_lists = pa.StructArray.from_arrays([lists], names=["l"], mask=pa.array([True, False, True, False]))
+        maps = pa.MapArray.from_arrays(
+            pa.array([0, 1, None, 4, 6], pa.int32()), pa.array(list("abcdef")), inner
+        )
+        for array in (inner, outer, lists, in_lists, of_lists, maps):
+            for table in (pa.table({"c": array}), pa.table({"c": array[1:]})):
+                if not self._refuses(table.schema):
+                    data, _ = encode(self.format, table, table)  # the second one behind the first
+                    whole = pa.concat_tables([table, table])
+                    assert difference(self.format.read(data, table.schema), whole) is None
+
     def test_dictionaries_may_differ_from_write_to_write(self) -> None:
         schema = pa.schema([("d", pa.dictionary(pa.int8(), pa.string(), ordered=True))])
         tables = [

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import filled
 from atio.formats import text
 from atio.formats.base import FileWriter, Out
 from atio.formats.plan import Plan, rows_only
@@ -54,7 +55,8 @@ class _Writer(RecodedWriter):
         if self._encoder is None:
             self._sink.write(b"\n" * table.num_rows)
         else:
-            self._encoder.write_table(table)
+            for batch in filled(table):
+                self._encoder.write_batch(batch)
 
     def _finish(self) -> None:
         if self._encoder is not None:

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import scalar
 from atio.errors import DamagedError
 from atio.formats import recode, text
 from atio.formats.base import FileWriter, Out
@@ -116,9 +117,7 @@ class _Writer(RecodedWriter):
             self._put(plan.stored.empty_table())
 
     def _put(self, table: pa.Table) -> None:
-        columns = [
-            pa.chunked_array([_whole(c) for c in column.chunks], column.type) for column in table.columns
-        ]
+        columns = packed(table).columns
         # pyarrow crashes on files without columns: one of nulls counts the rows.
         columns = columns or [pa.chunked_array([pa.nulls(table.num_rows, pa.bool_())])]
         self._encoder.write(pa.Table.from_arrays(columns, self._names))
@@ -127,9 +126,35 @@ class _Writer(RecodedWriter):
         self._encoder.close()
 
 
-def _whole(array: pa.Array) -> pa.Array:
-    """Not a slice: Arrow 26 writes the wrong children of sliced structs, without an error."""
-    return pa.concat_arrays([array]) if array.offset or pt.is_nested(array.type) else array
+def packed(table: pa.Table) -> pa.Table:
+    """The same rows, with nothing else behind them.
+
+    Arrow 26 writes the wrong children of slices, and of structs and lists where they are null but their
+    children have values, without an error.
+    """
+    columns = [pa.chunked_array([_packed(c) for c in found.chunks], found.type) for found in table.columns]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _packed(array: pa.Array) -> pa.Array:
+    type_ = array.type
+    if pt.is_struct(type_) and type_.num_fields:
+        children = [_packed(child) for child in array.flatten()]
+        return pa.StructArray.from_arrays(children, fields=list(type_), mask=array.is_null())
+    if pt.is_map(type_):
+        entries = recode.as_list(type_)
+        assert entries.encode is not None
+        assert entries.decode is not None
+        return entries.decode(_packed(entries.encode(array)))
+    if pt.is_list(type_) or pt.is_large_list(type_):
+        import pyarrow.compute as pc
+
+        make, offset = (pa.ListArray, pa.int32()) if pt.is_list(type_) else (pa.LargeListArray, pa.int64())
+        zero = scalar(0, offset)
+        ends = pc.cumulative_sum(pc.fill_null(pc.list_value_length(array), zero))
+        offsets = pa.concat_arrays([pa.repeat(zero, 1), ends])
+        return make.from_arrays(offsets, _packed(array.flatten()), type_, mask=array.is_null())
+    return pa.concat_arrays([array]) if array.offset or pt.is_nested(type_) else array
 
 
 class OrcFormat(RecodedFormat):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pyarrow import types as pt
 
+from atio.columns import filled
 from atio.errors import UnsupportedError
 from atio.writers.cells import Encoded, Native
 from atio.writers.files import Cells, Draft, FileWriter, for_frames
@@ -30,7 +31,8 @@ class _Encoder:
 
     def write(self, table: pa.Table) -> None:
         columns = [_converted(column) for column in table.columns]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._stored))
+        for batch in filled(pa.Table.from_arrays(columns, schema=self._stored)):
+            self._writer.write_batch(batch)
 
     def close(self) -> None:
         self._writer.close()

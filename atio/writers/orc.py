@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from atio.formats.orc import packed
 from atio.formats.sink import Sink
 from atio.writers.cells import Encoded, Native
 from atio.writers.files import Cells, Draft, FileWriter, for_frames
@@ -43,7 +44,8 @@ class _Encoder:
 def _plain(table: pa.Table) -> pa.Table:
     """ORC knows no dictionaries."""
     fields = [field.with_type(plain_type(field.type)) for field in table.schema]
-    return pa.Table.from_arrays([plain(column) for column in table.columns], schema=pa.schema(fields))
+    columns = [plain(column) for column in table.columns]
+    return packed(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
 
 
 def _open(draft: Draft, schema: pa.Schema, **options: Any) -> _Encoder:

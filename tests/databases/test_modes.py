@@ -28,6 +28,11 @@ def test_every_mode_makes_a_table(place: Place, mode: str) -> None:
     assert place.tables() == {"t"}
 
 
+def test_rows_may_begin_with_an_empty_piece(place: Place) -> None:
+    assert write_table(pa.concat_tables([OLD.slice(0, 0), OLD]), "t", place.con) == 2
+    assert place.rows("t") == [(1, "one"), (2, "two")]
+
+
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [

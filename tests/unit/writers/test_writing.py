@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import orc
 
 import atio
 from atio.errors import (
@@ -201,6 +202,25 @@ def test_csv_of_arrow_has_plain_values(tmp_path: Path) -> None:
     )
     atio.write(table, tmp_path / "x.csv")
     assert (tmp_path / "x.csv").read_text() == '"d","v","b","r"\n"x","y","AA==",1\n,"",,1\n'
+
+
+def test_csv_of_arrow_without_a_header_may_begin_with_an_empty_piece(tmp_path: Path) -> None:
+    table = pa.table({"x": [1, 2]})
+    atio.write(pa.concat_tables([table.slice(0, 0), table]), tmp_path / "x.csv", include_header=False)
+    assert (tmp_path / "x.csv").read_text() == "1\n2\n"
+
+
+def test_orc_of_arrow_takes_only_what_is_there(tmp_path: Path) -> None:
+    """Not what lies behind nulls, nor before and after a slice."""
+    inner = pa.StructArray.from_arrays(
+        [pa.array([1, 2, 3, 4])], names=["x"], mask=pa.array([True, False] * 2)
+    )
+    outer = pa.StructArray.from_arrays([inner], names=["s"])
+    lists = pa.LargeListArray.from_arrays(pa.array([0, 1, 2, 3, 4]), outer, mask=pa.array([False, True] * 2))
+    table = pa.table({"s": outer, "l": lists})
+    twice = pa.concat_tables([table.slice(1), table])
+    atio.write(twice, tmp_path / "x.orc")
+    assert orc.read_table(tmp_path / "x.orc").to_pylist() == twice.to_pylist()
 
 
 def test_empty_frames_keep_their_columns(tmp_path: Path) -> None:
