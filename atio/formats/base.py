@@ -144,6 +144,15 @@ class Format(ABC):
             ``columns`` (or of the schema).
         """
 
+    def read_each(
+        self, sources: Sequence[pa.Buffer], schema: pa.Schema, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        """Decode small files of one schema into one table, at least one column of them.
+
+        An error need not tell which of them is damaged.
+        """
+        return pa.concat_tables([self.read(source, schema, columns, threads=False) for source in sources])
+
     @abstractmethod
     def batches(
         self, source: pa.Buffer | str, schema: pa.Schema, columns: Sequence[str] | None = None, *, rows: int

@@ -252,7 +252,10 @@ class FormatConformance:
             assert str(array.type) in str(caught.value)
             assert self.format.name in str(caught.value)
             return
-        for table in _layouts(array):
+        layouts = list(_layouts(array))
+        sources = [encode(self.format, table)[0] for table in layouts]
+        assert difference(self.format.read_each(sources, schema), pa.concat_tables(layouts)) is None
+        for table in layouts:
             data, info = encode(self.format, table)
             assert difference(self.format.read(data, table.schema), table) is None
             assert info.rows == table.num_rows
@@ -273,6 +276,8 @@ class FormatConformance:
         assert difference(self.format.read(data, schema), whole) is None
         assert difference(_joined(list(self.format.batches(data, schema, rows=5)), whole), whole) is None
         last = [schema.names[-1]]
+        sources = [encode(self.format, table)[0] for table in tables]
+        assert difference(self.format.read_each(sources, schema, last), whole.select(last)) is None
         assert difference(self.format.read(data, schema, last), whole.select(last)) is None
         for path, stats in info.stats.items():
             _check_stats(path, stats, whole)
@@ -290,6 +295,9 @@ class FormatConformance:
         for names in (["a"], ["price", "a.b"], ["when", "a", "a.b", "price"], []):
             wanted = table.select(names)
             assert difference(self.format.read(data, table.schema, names), wanted) is None
+            if names:
+                twice = pa.concat_tables([wanted, wanted])
+                assert difference(self.format.read_each([data, data], table.schema, names), twice) is None
             pieces = list(self.format.batches(data, table.schema, names, rows=30))
             assert [piece.num_rows for piece in pieces] == [30, 30, 30, 10]
             assert all(difference(p, wanted.slice(30 * i, 30)) is None for i, p in enumerate(pieces) if names)

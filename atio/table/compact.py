@@ -294,7 +294,8 @@ class _Job:
 def _joined(held: list[pa.Table]) -> pa.Table:
     """Of very many pieces one: encoders take each by itself."""
     whole = pa.concat_tables(held)
-    return whole.combine_chunks() if len(held) > _PIECES else whole
+    many = any(column.num_chunks > _PIECES for column in whole.columns)
+    return whole.combine_chunks() if many else whole
 
 
 class _Packer:

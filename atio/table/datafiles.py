@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from atio.errors import AtioError, DamagedError, NotFoundError, SchemaError
+from atio.errors import AtioError, DamagedError, Located, NotFoundError, SchemaError
 from atio.formats import get_format
 from atio.formats.base import FileInfo, Format, Parts
 from atio.formats.plan import rows_only
@@ -288,6 +288,26 @@ def read_file(
     except AtioError as error:
         raise error.at(file=file.path) from error.__cause__
     return decode_file(source, file, schema, columns, threads=threads)
+
+
+def read_files(
+    storage: Storage, files: Sequence[DataFile], schema: pa.Schema, columns: Sequence[str]
+) -> pa.Table:
+    """As ``read_file``, of small files of one schema and format: in less time than one by one."""
+    rows = sum(file.rows for file in files)
+    if not columns:
+        return rows_only(rows)
+    if len(files) > 1:
+        sources = []
+        for file in files:
+            with Located(file=file.path):
+                sources.append(pa.py_buffer(whole_file(storage, file)))
+        chosen = None if list(columns) == schema.names else columns
+        with suppress(AtioError):  # One by one, the error names its file.
+            table = get_format(files[0].format).read_each(sources, schema, chosen)
+            if table.num_rows == rows:
+                return table
+    return pa.concat_tables([read_file(storage, file, schema, columns, threads=False) for file in files])
 
 
 def decode_file(

@@ -22,7 +22,7 @@ from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.storage.parallel import THREADS, ordered
 from atio.table.alive import without
-from atio.table.datafiles import BATCH_ROWS, open_parts, read_batches, read_file
+from atio.table.datafiles import BATCH_ROWS, open_parts, read_batches, read_file, read_files
 from atio.table.doors.face import Doors
 from atio.table.lookup import retained
 
@@ -39,6 +39,9 @@ _SMALL = 2**20
 _LARGE = 16 * 2**20
 """Bytes of local files that are worth threads of their own."""
 _LARGE_AT_ONCE = 2
+_TINY = 2**16
+"""Bytes up to which as much time goes into each file as into its rows; so many are read together:"""
+_TOGETHER = 256
 _PIECE = 16 * 2**20
 """Encoded bytes to decode at once."""
 
@@ -115,10 +118,8 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         left = self.limit
         files = list(self.files())
         last = self._last_in_part(files)
-        at_once = self._at_once(files)
-        read = partial(self._read, threads=at_once == 1)
         with self.located():
-            for found in ordered(read, files, at_once):
+            for found in self._tables(files):
                 part = found if left is None else _head(found, left)
                 left = None if left is None else left - part.num_rows
                 parts.append(part)
@@ -131,6 +132,14 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         if self.limit is None or not files or files[-1].size <= _SMALL:
             return None
         return files.pop() if self.limit < sum(file.live for file in files) else None
+
+    def _tables(self, files: list[DataFile]) -> Iterator[pa.Table]:
+        """The rows of whole files, in order."""
+        at_once = self._at_once(files)
+        read = partial(self._read, threads=at_once == 1)
+        if self.objects.storage.capabilities.parallel:
+            return ordered(read, files, at_once)
+        return ordered(lambda run: self._run(run) if len(run) > 1 else read(*run), _runs(files), at_once)
 
     def _at_once(self, files: Sequence[DataFile]) -> int:
         """How many files to read at once."""
@@ -171,7 +180,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
 
     def _pieces(self, rows: int) -> Iterator[pa.Table]:
         with self.located():
-            yield from self._limited(self._streamed(rows))
+            yield from self._limited(self._parts(self.files(), lambda _: rows))
 
     def _limited(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """The tables up to the limit; what comes after it is not asked for."""
@@ -182,16 +191,6 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield part
             if left == 0:
                 return
-
-    def _streamed(self, rows: int) -> Iterator[pa.Table]:
-        """All rows in order: small files are read ahead where that takes time."""
-        for small, run in groupby(self.files(), lambda file: file.size <= _SMALL):
-            files = list(run)
-            if small and self._at_once(files) > 1:
-                yield from ordered(self._read, files, self._at_once(files))
-            else:
-                for file in files:
-                    yield from self._read_batches(file, rows)
 
     # -- with a condition ------------------------------------------------------------------------
 
@@ -336,6 +335,11 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         with open_parts(self.objects.storage, file, schema, partial=partial) as parts:
             return convert(parts.picked(columns, pick))
 
+    def _run(self, files: list[DataFile]) -> pa.Table:
+        """Several of ``_runs``."""
+        schema, columns, convert = self._plan(files[0])
+        return convert(read_files(self.objects.storage, files, schema, columns))
+
     def _read_batches(self, file: DataFile, rows: int) -> Iterator[pa.Table]:
         schema, columns, convert = self._plan(file)
         vector = vectors.load(self.objects, file)
@@ -346,19 +350,44 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             start += found.num_rows
 
     def pieces(self, files: Iterable[DataFile]) -> Iterator[pa.Table]:
-        """All rows of some of its files, in order, a bounded part at a time; small files are read ahead."""
+        """All rows of some of its files, in order, a bounded part at a time."""
+
+        def rows(file: DataFile) -> int:
+            return min(max(1024, _PIECE * file.rows // max(file.size, 1)), BATCH_ROWS)
+
         with self.located():
-            for small, run in groupby(files, lambda file: file.size < _SMALL and file.rows <= BATCH_ROWS):
-                if small:
-                    files = list(run)
-                    yield from ordered(self._read, files, self._at_once(files))
-                    continue
-                for file in run:
-                    rows = max(1024, _PIECE * file.rows // max(file.size, 1))
-                    yield from self._read_batches(file, min(rows, BATCH_ROWS))
+            yield from self._parts(files, rows)
+
+    def _parts(self, files: Iterable[DataFile], rows: Callable[[DataFile], int]) -> Iterator[pa.Table]:
+        """All rows in order: small files are read as a whole, of the others so many at a time."""
+        for small, run in groupby(files, lambda file: file.size <= _SMALL and file.rows <= BATCH_ROWS):
+            if small:
+                yield from self._tables(list(run))
+                continue
+            for file in run:
+                yield from self._read_batches(file, rows(file))
 
     def located(self) -> _Located:
         return _Located(self)
+
+
+def _runs(files: Iterable[DataFile]) -> Iterator[list[DataFile]]:
+    """Tiny files that can be read together; others alone."""
+    for kind, alike in groupby(files, _kind):
+        run: list[DataFile] = []
+        rows = 0
+        for file in alike:
+            if run and (kind is None or len(run) == _TOGETHER or rows + file.rows > BATCH_ROWS):
+                yield run
+                run, rows = [], 0
+            run.append(file)
+            rows += file.rows
+        yield run
+
+
+def _kind(file: DataFile) -> tuple[str, int] | None:
+    tiny = 0 < file.size <= _TINY and file.deleted is None
+    return (file.format, file.schema_id) if tiny else None
 
 
 def _head(table: pa.Table, rows: int) -> pa.Table:

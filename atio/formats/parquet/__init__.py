@@ -85,6 +85,17 @@ class ParquetFormat(Format):
             table = plan.decode(read.read_all(part.reader, plan, leaves, threads=threads), order)
             return plan.arranged(table, positions)
 
+    def read_each(
+        self, sources: Sequence[pa.Buffer], schema: pa.Schema, columns: Sequence[str] | None = None
+    ) -> pa.Table:
+        plan = self._plans(schema)
+        positions = plan.positions(columns)
+        order = None if positions is None else sorted(set(positions))
+        leaves = None if order is None else [leaf for i in order for leaf in plan.spans[i]]
+        with decoding("parquet"):
+            tables = [read.in_memory(source, plan, leaves) for source in sources]
+            return plan.arranged(plan.decode(pa.concat_tables(tables), order), positions)
+
     @contextmanager
     def parts(self, source: pa.Buffer | str, schema: pa.Schema, rows: int) -> Iterator[Parts]:
         del rows  # the footer says

@@ -152,6 +152,12 @@ def read_all(reader: Reader, plan: ParquetPlan, leaves: list[int] | None, *, thr
     return _read_groups(reader, plan, leaves, range(groups), threads=threads)
 
 
+def in_memory(source: pa.Buffer, plan: ParquetPlan, leaves: list[int] | None) -> pa.Table:
+    """A small file that was hashed by the caller, not yet decoded into the columns' own types."""
+    with opened(source) as file:
+        return read_all(Reader(file, plan, verify=False), plan, leaves, threads=False)
+
+
 def is_worth_threads(metadata: Any, groups: Sequence[int]) -> bool:
     """Whether a thread a row group is better than what Arrow does."""
     enough = sum(metadata.row_group(group).num_rows for group in groups) > _THREADED_ROWS
