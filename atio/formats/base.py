@@ -6,12 +6,14 @@ A format turns Arrow tables into one file and back. ``atio.formats.conformance``
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 import pyarrow as pa
+
+T = TypeVar("T")
 
 
 class ColumnStats(msgspec.Struct, frozen=True):
@@ -64,10 +66,10 @@ class FileWriter(ABC):
         """Finish the encoding (the sink itself stays open: its owner closes it)."""
 
 
-class Pick(Protocol):
-    """Takes rows out of a part of a file, which begins at the row ``at``."""
-
-    def __call__(self, part: pa.Table, at: int) -> pa.Table: ...
+Work = Callable[[int, pa.Table], T]
+"""Is given the number of a row group, and its rows."""
+MaskOf = Callable[[int], pa.BooleanArray]
+"""Is given the number of a row group."""
 
 
 class Parts(Protocol):
@@ -88,8 +90,13 @@ class Parts(Protocol):
     def read(self, columns: Sequence[str], groups: Sequence[int], *, threads: bool) -> pa.Table:
         """The rows of these groups, in the file's order, columns in the order given (at least one)."""
 
-    def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
-        """The rows that ``pick`` leaves of each group, as it is stored, and the row that it begins with."""
+    def each(self, columns: Sequence[str], groups: Sequence[int], work: Work[T], *, threads: bool) -> list[T]:
+        """What ``work`` makes of each of these groups, as ``read`` gives it; large ones by threads."""
+
+    def picked(
+        self, columns: Sequence[str], groups: Sequence[int], mask: MaskOf, *, threads: bool
+    ) -> pa.Table:
+        """The rows of these groups, as ``read`` gives them, where the group's ``mask`` is true."""
 
     def verify(self, columns: Sequence[str]) -> None:
         """Raise ``DamagedError`` unless these columns are what was written; nothing is decoded."""
@@ -176,8 +183,16 @@ class _Whole:
         found = self._format.read(self._source, self._schema, columns, threads=threads)
         return found if groups else found.slice(0, 0)
 
-    def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
-        return pick(self.read(columns, [0], threads=True), 0)
+    def each(self, columns: Sequence[str], groups: Sequence[int], work: Work[T], *, threads: bool) -> list[T]:
+        return [work(group, self.read(columns, [group], threads=threads)) for group in groups]
+
+    def picked(
+        self, columns: Sequence[str], groups: Sequence[int], mask: MaskOf, *, threads: bool
+    ) -> pa.Table:
+        from atio.predicate.keep import kept
+
+        found = self.read(columns, groups, threads=threads)
+        return kept(found, mask(0)) if groups else found
 
     def verify(self, columns: Sequence[str]) -> None:
         del columns  # All of the file was verified before it was decoded.

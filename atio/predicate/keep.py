@@ -10,12 +10,33 @@ import pyarrow.compute as pc
 
 def kept(table: pa.Table, mask: pa.Array | pa.ChunkedArray) -> pa.Table:
     """The rows where ``mask`` is true."""
+    few = 2 * (pc.sum(mask).as_py() or 0) < len(mask)
     try:
-        return table.filter(mask)
+        # Arrow takes rows of a table by their places: of most of them, columns by the mask take half as long.
+        if few or not table.num_columns:
+            return table.filter(mask)
+        columns = [_bare(column).filter(mask) for column in table.columns]
+        return pa.Table.from_arrays(columns, schema=table.schema)
     except pa.ArrowNotImplementedError:
         runs = list(_runs(pc.indices_nonzero(mask).to_pylist()))
         columns = [_kept(column, mask, runs) for column in table.columns]
         return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _bare(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without the bits that say that no value is null: rows are taken out in half the time."""
+    return pa.chunked_array([_without_bits(chunk) for chunk in column.chunks], column.type)
+
+
+def _without_bits(chunk: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(chunk.type):
+        indices = _without_bits(chunk.indices)
+        return pa.DictionaryArray.from_arrays(
+            indices, chunk.dictionary, ordered=chunk.type.ordered, safe=False
+        )
+    if chunk.null_count or not (pa.types.is_primitive(chunk.type) or pa.types.is_decimal(chunk.type)):
+        return chunk
+    return pa.Array.from_buffers(chunk.type, len(chunk), [None, *chunk.buffers()[1:]], 0, chunk.offset)
 
 
 def _kept(

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from typing import Self
 
 import msgspec
@@ -386,6 +387,11 @@ def open_parts(
             yield parts
     except AtioError as error:
         raise error.at(file=file.path) from error.__cause__
+
+
+def spans(parts: Parts) -> list[tuple[int, int]]:
+    """Of each row group, where its rows start, and how many they are."""
+    return list(zip(accumulate(parts.rows, initial=0), parts.rows, strict=False))
 
 
 def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str | Sparse:

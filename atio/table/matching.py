@@ -1,16 +1,19 @@
 """The rows of one data file for which a condition is true.
 
-The condition's columns come first; the others are read only of row groups in which a row matches.
+The condition's columns come first; the others are read only of row groups in which a row matches, and only
+of these rows. Large row groups are read by several threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
 import pyarrow as pa
 
 from atio.columns import scalar
-from atio.formats.base import Parts
+from atio.formats.base import Parts, Work
 from atio.formats.plan import rows_only
 from atio.metadata import vectors
 from atio.metadata.objects import Objects
@@ -19,13 +22,10 @@ from atio.predicate import Bound, matches
 from atio.predicate.keep import kept
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
-from atio.table.alive import picked
-from atio.table.datafiles import open_parts
+from atio.table.datafiles import open_parts, spans
 from atio.table.planning import GroupStatistics
 
-_READ_ROWS = 2**20
-Span = tuple[int, int, int]
-"""A row group, where its rows start, and how many they are."""
+T = TypeVar("T")
 
 
 class Matching:
@@ -43,76 +43,38 @@ class Matching:
         self._names = list(names)
         self._condition = condition
         self._tested = list(condition.columns)
+        self._shown = [name for name in self._tested if name in set(self._names)]
         self._others = [name for name in self._names if name not in set(self._tested)]
 
     def pieces(
         self, file: DataFile, source: BoundSchema, *, whole: bool, threads: bool
     ) -> Iterator[pa.Table]:
         """The matching rows of a file: in one table if ``whole``, else a table a row group."""
-        vector = vectors.load(self._objects, file)
-        with open_parts(self._objects.storage, file, source.arrow) as parts:
-            statistics = GroupStatistics(parts, source, self._target)
-            may, sure = (mask.to_pylist() for mask in matches(self._condition, statistics))
-            groups = [place for place, possible in enumerate(may) if possible]
-            spans = _all_spans(parts)
-            runs = [groups] if whole else [[group] for group in groups]
-            for run in runs:
-                if run:
-                    every = all(sure[group] for group in run)
-                    alive = None if vector is None else _alive(vector, [spans[group] for group in run])
-                    found = self._read(parts, source, run, alive, every=every, threads=threads)
-                    if found is not None:
-                        yield found
+        with self._opened(file, source, threads=threads) as opened:
+            may, sure = opened.matches(self._condition)
+            groups = [group for group, possible in enumerate(may) if possible]
+            for run in [groups] if whole and groups else [[group] for group in groups]:
+                every = all(sure[group] for group in run)
+                found = opened.alive(self._names, run) if every else self._matching(opened, run)
+                if found is not None:
+                    yield found
 
-    def _read(
-        self,
-        parts: Parts,
-        source: BoundSchema,
-        groups: list[int],
-        alive: pa.BooleanArray | None,
-        *,
-        every: bool,
-        threads: bool,
-    ) -> pa.Table | None:
-        if every:
-            found = self._columns(parts, source, self._names, groups, threads=threads)
-            return found if alive is None else picked(found, alive)
-        tested = self._columns(parts, source, self._tested, groups, threads=threads)
-        mask = self._mask(tested, alive)
+    def _matching(self, opened: _Opened, groups: list[int]) -> pa.Table | None:
+        def test(group: int, rows: pa.Table) -> tuple[pa.BooleanArray, pa.Table | None]:
+            mask = self._mask(rows, opened.alive_in(group))
+            return mask, kept(rows.select(self._shown), mask) if self._shown else None
+
+        tested = opened.each(self._tested, groups, test)
+        masks = {group: mask for group, (mask, _) in zip(groups, tested, strict=True) if mask.true_count}
         if not self._names:
-            return rows_only(mask.true_count)
+            return rows_only(sum(mask.true_count for mask in masks.values()))
+        if not masks:
+            return None
+        shown = [rows for mask, rows in tested if rows is not None and mask.true_count]
+        parts = [pa.concat_tables(shown)] if shown else []
         if self._others:
-            spans = list(_spans(parts, groups))
-            hit = [span for span in spans if mask.slice(*span[1:]).true_count]
-            if not hit:
-                return None
-            if len(hit) < len(spans):
-                tested = pa.concat_tables([tested.slice(*span[1:]) for span in hit])
-                mask = pa.concat_arrays([mask.slice(*span[1:]) for span in hit])
-            end = _end(mask)
-            if len(hit) == 1 and 2 * end <= len(mask):  # what is behind the last one need not be decoded
-                tested, mask = tested.slice(0, end), mask.slice(0, end)
-                others = self._head(parts, source, hit[0][0], end)
-            else:
-                groups = [span[0] for span in hit]
-                others = self._columns(parts, source, self._others, groups, threads=threads)
-            tested = _beside(tested, others)
-        return kept(tested.select(self._names), mask)
-
-    def _columns(
-        self, parts: Parts, source: BoundSchema, names: list[str], groups: list[int], *, threads: bool
-    ) -> pa.Table:
-        there = source_columns(source, self._target, names)
-        if there:
-            found = parts.read(there, groups, threads=threads)
-        else:
-            found = rows_only(sum(parts.rows[group] for group in groups))
-        return reader(source, self._target, names)(found)
-
-    def _head(self, parts: Parts, source: BoundSchema, group: int, rows: int) -> pa.Table:
-        there = source_columns(source, self._target, self._others)
-        found = parts.head(there, group, rows) if there else rows_only(rows)
-        return reader(source, self._target, self._others)(found)
+            parts.append(opened.picked(self._others, masks))
+        return _beside(parts).select(self._names)
 
     def hits(
         self, file: DataFile, source: BoundSchema, *, threads: bool, seen: Callable[[pa.Table], None] | None
@@ -121,42 +83,42 @@ class Matching:
 
         ``seen`` gets the condition's columns of these rows; without it, they are read only where they decide.
         """
-        vector = vectors.load(self._objects, file)
-        with open_parts(self._objects.storage, file, source.arrow) as parts:
-            spans = _all_spans(parts)
-            if len(spans) == 1:
-                may, sure = [True], [False]  # The file's own statistics were asked.
-            else:
-                statistics = GroupStatistics(parts, source, self._target)
-                may, sure = (mask.to_pylist() for mask in matches(self._condition, statistics))
-                if seen:
-                    sure = [False] * len(may)
+
+        def test(group: int, rows: pa.Table) -> tuple[pa.BooleanArray, pa.Table | None]:
+            mask = self._mask(rows, opened.alive_in(group))
+            return mask, kept(rows, mask) if seen is not None and mask.true_count else None
+
+        with self._opened(file, source, threads=threads) as opened:
+            count = len(opened.rows)
+            # The file's own statistics were asked.
+            may, sure = opened.matches(self._condition) if count > 1 else ([True], [False])
+            if seen is not None:
+                sure = [False] * count
+            wanted = [group for group in range(count) if may[group] and not sure[group]]
             masks: dict[int, pa.BooleanArray] = {}
-            for batch in _batches([span for span in spans if may[span[0]] and not sure[span[0]]]):
-                groups = [group for group, _, _ in batch]
-                alive = None if vector is None else _alive(vector, batch)
-                tested = self._columns(parts, source, self._tested, groups, threads=threads)
-                found = self._mask(tested, alive)
-                if seen is not None and found.true_count:
-                    seen(picked(tested, found))
-                begin = 0
-                for group, _, rows in batch:
-                    masks[group] = found.slice(begin, rows)
-                    begin += rows
-            for group, start, rows in spans:
-                if sure[group]:
-                    masks[group] = pa.repeat(True, rows) if vector is None else vector.alive(start, rows)
-            whole = [masks.get(group, pa.repeat(False, rows)) for group, _, rows in spans]
+            for group, (mask, rows) in zip(wanted, opened.each(self._tested, wanted, test), strict=True):
+                masks[group] = mask
+                if seen is not None and rows is not None:
+                    seen(rows)
+            for group in set(range(count)) - set(masks):
+                masks[group] = opened.all_or_none(group, every=sure[group])
+            whole = [masks[group] for group in range(count)]
         mask = whole[0] if len(whole) == 1 else pa.concat_arrays(whole)
         return mask if mask.true_count else None
 
     def rows_at(self, file: DataFile, source: BoundSchema, mask: pa.BooleanArray) -> Iterator[pa.Table]:
         """The rows of a file where ``mask``, which has one for each, is true: a table a row group."""
-        with open_parts(self._objects.storage, file, source.arrow) as parts:
-            for group, start, rows in _all_spans(parts):
+        with self._opened(file, source, threads=True) as opened:
+            for group, (start, rows) in enumerate(opened.spans):
                 here = mask.slice(start, rows)
                 if here.true_count:
-                    yield picked(self._columns(parts, source, self._names, [group], threads=True), here)
+                    yield opened.picked(self._names, {group: here})
+
+    @contextmanager
+    def _opened(self, file: DataFile, source: BoundSchema, *, threads: bool) -> Iterator[_Opened]:
+        vector = vectors.load(self._objects, file)
+        with open_parts(self._objects.storage, file, source.arrow) as parts:
+            yield _Opened(parts, source, self._target, vector, threads=threads)
 
     def _mask(self, table: pa.Table, alive: pa.BooleanArray | None) -> pa.BooleanArray:
         import pyarrow.compute as pc
@@ -168,8 +130,73 @@ class Matching:
         return mask if alive is None else pc.and_(mask, alive)
 
 
-def _alive(vector: vectors.Vector, spans: Sequence[Span]) -> pa.BooleanArray:
-    return pa.concat_arrays([vector.alive(start, rows) for _, start, rows in spans])
+class _Opened:
+    """An open file, read as columns of the version."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        source: BoundSchema,
+        target: BoundSchema,
+        vector: vectors.Vector | None,
+        *,
+        threads: bool,
+    ) -> None:
+        self._parts = parts
+        self._source = source
+        self._target = target
+        self._vector = vector
+        self._threads = threads
+        self.rows = parts.rows
+        self.spans = spans(parts)
+
+    def matches(self, condition: Bound) -> tuple[list[bool], list[bool]]:
+        """Of each row group, whether rows may match, and whether all surely do."""
+        may, sure = matches(condition, GroupStatistics(self._parts, self._source, self._target))
+        return may.to_pylist(), sure.to_pylist()
+
+    def alive_in(self, group: int) -> pa.BooleanArray | None:
+        """Which rows of a group are not deleted; None: all."""
+        return None if self._vector is None else self._vector.alive(*self.spans[group])
+
+    def all_or_none(self, group: int, *, every: bool) -> pa.BooleanArray:
+        """A mask of a group: of all its rows that are not deleted, or of none."""
+        alive = self.alive_in(group) if every else None
+        return pa.repeat(scalar(every, pa.bool_()), self.rows[group]) if alive is None else alive
+
+    def alive(self, names: list[str], groups: list[int]) -> pa.Table:
+        """The rows of groups that are not deleted."""
+        if self._vector is not None:
+            return self.picked(names, {group: self._vector.alive(*self.spans[group]) for group in groups})
+        there, convert = self._columns(names)
+        rows = sum(self.rows[group] for group in groups)
+        return convert(self._parts.read(there, groups, threads=self._threads) if there else rows_only(rows))
+
+    def each(self, names: list[str], groups: list[int], work: Work[T]) -> list[T]:
+        """What ``work`` makes of the rows of each group."""
+        there, convert = self._columns(names)
+        if not there:
+            return [work(group, convert(rows_only(self.rows[group]))) for group in groups]
+        return self._parts.each(
+            there, groups, lambda group, rows: work(group, convert(rows)), threads=self._threads
+        )
+
+    def picked(self, names: list[str], masks: dict[int, pa.BooleanArray]) -> pa.Table:
+        """The rows of groups where these are true."""
+        there, convert = self._columns(names)
+        if not there:
+            return convert(rows_only(sum(mask.true_count for mask in masks.values())))
+        groups = list(masks)
+        mask = masks[groups[0]]
+        if len(groups) == 1 and not mask.slice(len(mask) // 2).true_count:
+            end = _end(mask)  # What is behind the last one need not be decoded.
+            return convert(kept(self._parts.head(there, groups[0], end), mask.slice(0, end)))
+        return convert(self._parts.picked(there, groups, masks.__getitem__, threads=self._threads))
+
+    def _columns(self, names: list[str]) -> tuple[list[str], Callable[[pa.Table], pa.Table]]:
+        """Those that the file has, and what makes those of the version of them."""
+        there = source_columns(self._source, self._target, names)
+        return there, reader(self._source, self._target, names)
 
 
 def _end(mask: pa.BooleanArray) -> int:
@@ -180,33 +207,8 @@ def _end(mask: pa.BooleanArray) -> int:
     return int(places[-1].as_py()) + 1 if len(places) else 0
 
 
-def _batches(spans: Sequence[Span]) -> Iterator[list[Span]]:
-    """As many row groups together as are worth a read, and no more than memory may hold."""
-    batch: list[Span] = []
-    total = 0
-    for span in spans:
-        if batch and total + span[2] > _READ_ROWS:
-            yield batch
-            batch, total = [], 0
-        batch.append(span)
-        total += span[2]
-    if batch:
-        yield batch
-
-
-def _all_spans(parts: Parts) -> list[Span]:
-    return list(_spans(parts, range(len(parts.rows))))
-
-
-def _spans(parts: Parts, groups: Sequence[int]) -> Iterator[Span]:
-    """Each group with where its rows start among those of ``groups``, and how many they are."""
-    start = 0
-    for group in groups:
-        yield group, start, parts.rows[group]
-        start += parts.rows[group]
-
-
-def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+def _beside(tables: list[pa.Table]) -> pa.Table:
+    columns = [column for table in tables for column in table.columns]
     return pa.Table.from_arrays(
-        [*left.columns, *right.columns], schema=pa.schema([*left.schema, *right.schema])
+        columns, schema=pa.schema([field for table in tables for field in table.schema])
     )

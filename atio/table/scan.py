@@ -22,7 +22,7 @@ from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.storage.parallel import THREADS, ordered
 from atio.table.alive import without
-from atio.table.datafiles import BATCH_ROWS, open_parts, read_batches, read_file, read_files
+from atio.table.datafiles import BATCH_ROWS, open_parts, read_batches, read_file, read_files, spans
 from atio.table.doors.face import Doors
 from atio.table.lookup import retained
 
@@ -326,14 +326,14 @@ class Scan(Doors, msgspec.Struct, frozen=True):
         if vector is None or small or not columns or elsewhere:
             found = convert(read_file(self.objects.storage, file, schema, columns, threads=not small))
             return found if vector is None else without(found, vector, 0)
-        from atio.predicate.keep import kept
-
-        def pick(part: pa.Table, at: int) -> pa.Table:
-            return kept(part, vector.alive(at, part.num_rows))
-
         partial = len(columns) < len(schema)
         with open_parts(self.objects.storage, file, schema, partial=partial) as parts:
-            return convert(parts.picked(columns, pick))
+            starts = spans(parts)
+
+            def alive(group: int) -> pa.BooleanArray:
+                return vector.alive(*starts[group])
+
+            return convert(parts.picked(columns, range(len(starts)), alive, threads=True))
 
     def _run(self, files: list[DataFile]) -> pa.Table:
         """Several of ``_runs``."""

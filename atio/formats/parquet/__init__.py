@@ -76,7 +76,9 @@ class ParquetFormat(Format):
                 reader = Reader(file, plan, verify=False)
                 groups = range(reader.metadata.num_row_groups)
                 if threads and read.is_worth_threads(reader.metadata, groups):
-                    return plan.decode(read.in_parallel(source, plan, reader.metadata, None, groups), None)
+                    return plan.decode(
+                        read.all_in_parallel(source, plan, reader.metadata, None, groups), None
+                    )
                 return plan.decode(read.read_all(reader, plan, None, threads=threads), None)
             order = sorted(set(positions))
             leaves = [leaf for i in order for leaf in plan.spans[i]]

@@ -7,7 +7,7 @@ it has not, they serve.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,9 @@ _DICTIONARY_ROWS = 2**13
 """Below, it does not matter how text is read."""
 _DICTIONARY_BYTES = 3
 """Bytes a value up to which a column has no other pages than those of its dictionary's indices."""
+
+_VALUES = 2**20
+"""Values to decode at once where rows are taken out of them."""
 
 
 def new_writer(sink: Any, schema: pa.Schema, properties: dict[str, Any]) -> Any:
@@ -78,17 +81,29 @@ class Reader:
         """All row groups; of these leaf columns, or of all."""
         return self._plain(self._ready().read_all(leaves, use_threads=threads))
 
-    def groups(
-        self,
-        groups: Sequence[int],
-        leaves: list[int] | None,
-        *,
-        threads: bool,
-        pick: Callable[[pa.Table], pa.Table] | None = None,
+    def groups(self, groups: Sequence[int], leaves: list[int] | None, *, threads: bool) -> pa.Table:
+        """Some row groups."""
+        return self._plain(self._ready().read_row_groups(list(groups), leaves, use_threads=threads))
+
+    def picked(
+        self, group: int, spans: Sequence[Sequence[int]], mask: pa.BooleanArray, *, threads: bool
     ) -> pa.Table:
-        """Some row groups; ``pick`` takes rows out of them before text is decoded."""
-        found = self._ready().read_row_groups(list(groups), leaves, use_threads=threads)
-        return self._plain(found if pick is None else pick(found))
+        """The rows of a row group where ``mask`` is true; of columns by their leaves.
+
+        Rows are taken out before text is decoded, and of a few columns at a time: the memory that is needed
+        besides is small, and used again.
+        """
+        from atio.predicate.keep import kept
+
+        reader = self._ready()
+        fields: list[pa.Field] = []
+        columns: list[pa.ChunkedArray] = []
+        for leaves in _portions(spans, len(mask)):
+            found = reader.read_row_groups([group], leaves, use_threads=threads)
+            part = self._plain(kept(found, mask))
+            fields += part.schema
+            columns += part.columns
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, part.schema.metadata))
 
     def batches(self, group: int, leaves: list[int], rows: int) -> Iterator[pa.Table]:
         """A row group, in pieces of at most so many rows."""
@@ -109,6 +124,13 @@ class Reader:
                 columns[i] = pa.chunked_array(chunks, stored)
                 schema = schema.set(i, field.with_type(stored))
         return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _portions(spans: Sequence[Sequence[int]], rows: int) -> Iterator[list[int]]:
+    """The leaves of columns, of as many columns at once as have ``_VALUES``, or of one."""
+    most = max(1, _VALUES // max(rows, 1))
+    for start in range(0, len(spans), most):
+        yield [leaf for span in spans[start : start + most] for leaf in span]
 
 
 def _opened(file: pa.NativeFile, verify: bool, metadata: Any = None, dictionaries: Sequence[int] = ()) -> Any:

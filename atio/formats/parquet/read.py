@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 
-from atio.formats.base import ColumnStats, Pick
+from atio.formats.base import ColumnStats, MaskOf, T, Work
 from atio.formats.blocks import KEY, Blocks, chunks
 from atio.formats.errors import decoding
 from atio.formats.parquet.core import Reader
@@ -19,12 +17,20 @@ from atio.formats.plan import rows_only
 from atio.formats.source import Sparse, opened
 from atio.storage.parallel import ordered
 
+R_co = TypeVar("R_co", covariant=True)
+
 # Below, starting threads costs more than it saves.
 _PROCESSORS = os.cpu_count() or 1
 _THREADED_BYTES = 2**20
 _THREADED_ROWS = 2**18
 _FETCHES = 4
 """Row groups of a file that is elsewhere to fetch at once."""
+
+
+class _One(Protocol[R_co]):
+    """Reads one row group."""
+
+    def __call__(self, reader: Reader, group: int, *, threads: bool) -> R_co: ...
 
 
 class Part:
@@ -94,18 +100,40 @@ class FileParts:
         with decoding("parquet"):
             self._part.verify(leaves, groups)
             if threads and is_worth_threads(self._reader.metadata, groups):
-                table = in_parallel(self._source, self._plan, self._reader.metadata, leaves, groups)
+                table = all_in_parallel(self._source, self._plan, self._reader.metadata, leaves, groups)
             else:
                 table = _read_groups(self._reader, self._plan, leaves, groups, threads=threads)
             return self._plan.arranged(self._plan.decode(table, order), positions)
 
-    def picked(self, columns: Sequence[str], pick: Pick) -> pa.Table:
+    def each(self, columns: Sequence[str], groups: Sequence[int], work: Work[T], *, threads: bool) -> list[T]:
         order, positions, leaves = self._chosen(columns)
-        groups = range(len(self.rows))
+
+        def one(reader: Reader, group: int, *, threads: bool) -> T:
+            with decoding("parquet"):
+                table = self._plan.decode(reader.groups([group], leaves, threads=threads), order)
+            return work(group, self._plan.arranged(table, positions))
+
+        return self._each(one, leaves, groups, threads=threads)
+
+    def picked(
+        self, columns: Sequence[str], groups: Sequence[int], mask: MaskOf, *, threads: bool
+    ) -> pa.Table:
+        order, positions, leaves = self._chosen(columns)
+        spans = [self._plan.spans[i] for i in order]
+
+        def one(reader: Reader, group: int, *, threads: bool) -> pa.Table:
+            with decoding("parquet"):
+                return reader.picked(group, spans, mask(group), threads=threads)
+
+        table = pa.concat_tables(self._each(one, leaves, groups, threads=threads))
+        return self._plan.arranged(self._plan.decode(table, order), positions)
+
+    def _each(self, one: _One[T], leaves: list[int], groups: Sequence[int], *, threads: bool) -> list[T]:
         with decoding("parquet"):
             self._part.verify(leaves, groups)
-            table = in_parallel(self._source, self._plan, self._reader.metadata, leaves, groups, pick)
-            return self._plan.arranged(self._plan.decode(table, order), positions)
+        if threads and is_worth_threads(self._reader.metadata, groups):
+            return in_parallel(self._source, self._plan, self._reader.metadata, groups, one)
+        return [one(self._reader, group, threads=threads) for group in groups]
 
     def verify(self, columns: Sequence[str]) -> None:
         leaves = self._chosen(columns)[2]
@@ -164,27 +192,33 @@ def is_worth_threads(metadata: Any, groups: Sequence[int]) -> bool:
     return len(groups) > 1 and _PROCESSORS > 1 and enough
 
 
-def in_parallel(
+def all_in_parallel(
     source: pa.Buffer | str,
     plan: ParquetPlan,
     metadata: Any,
     leaves: list[int] | None,
     groups: Sequence[int],
-    pick: Pick | None = None,
 ) -> pa.Table:
-    """Every row group by a thread of its own: fewer hand-offs than Arrow's column by column."""
+    """These row groups, verified before."""
+
+    def one(reader: Reader, group: int, *, threads: bool) -> pa.Table:
+        return reader.groups([group], leaves, threads=threads)
+
+    return pa.concat_tables(in_parallel(source, plan, metadata, groups, one))
+
+
+def in_parallel(
+    source: pa.Buffer | str, plan: ParquetPlan, metadata: Any, groups: Sequence[int], one: _One[T]
+) -> list[T]:
+    """Every row group by a thread and a reader of its own: fewer hand-offs than Arrow's column by column."""
     from concurrent.futures import ThreadPoolExecutor
 
-    starts = [0, *accumulate(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))]
-
-    def group(number: int) -> pa.Table:
+    def group(number: int) -> T:
         with opened(source) as file:
-            reader = Reader(file, plan, verify=False, metadata=metadata)
-            picked = None if pick is None else partial(pick, at=starts[number])
-            return reader.groups([number], leaves, threads=False, pick=picked)
+            return one(Reader(file, plan, verify=False, metadata=metadata), number, threads=False)
 
     with ThreadPoolExecutor(min(len(groups), _PROCESSORS)) as pool:
-        return pa.concat_tables(list(pool.map(group, groups)))
+        return list(pool.map(group, groups))
 
 
 def fetched(

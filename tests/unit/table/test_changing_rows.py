@@ -19,6 +19,7 @@ from atio.commit.loop import RetryPolicy
 from atio.errors import AtioError, ConflictError, DamagedError, InputError, NotFoundError, SchemaError
 from atio.storage import MemoryStorage
 from atio.table.keys import Keys
+from tests.support.reads import noted
 from tests.support.tables import listing, rows
 
 
@@ -278,16 +279,13 @@ def test_upsert_reads_key_columns_of_candidate_files_only(
     from atio.table import matching
 
     opened: list[str] = []
-    read: list[list[str]] = []
-    original, columns = matching.open_parts, matching.Matching._columns
+    read = noted(monkeypatch)
+    original = matching.open_parts
     monkeypatch.setattr(matching, "open_parts", lambda s, f, a: opened.append(f.path) or original(s, f, a))
-    monkeypatch.setattr(
-        matching.Matching, "_columns", lambda *given, **more: read.append(given[3]) or columns(*given, **more)
-    )
     files = [file.path for file in table.snapshot().files()]
     table.upsert({"id": [11, 12, 1000], "x": [0.0] * 3, "s": [""] * 3}, on="id")
     assert opened == [files[1]]
-    assert read == [["id"]]
+    assert read == [(["id"], [0])]
 
 
 @pytest.mark.parametrize(

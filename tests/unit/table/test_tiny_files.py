@@ -29,7 +29,8 @@ def unmerged(**properties: str) -> Table:
 
 def some(start: int, count: int) -> pa.Table:
     ids = range(start, start + count)
-    return pa.table({"id": pa.array(ids, pa.int64()), "t": [None if i % 3 else f"t{i}" for i in ids]})
+    texts = [None if i % 3 else f"t{i}" for i in ids]
+    return pa.table({"id": pa.array(ids, pa.int64()), "t": pa.array(texts, pa.string())})
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch, table: Table, **kwargs: Any) -> pa.Table:

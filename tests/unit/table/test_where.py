@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from atio import Table
 from atio.errors import DamagedError, InputError
-from atio.formats.parquet.read import FileParts
+from atio.formats.parquet import core, read
 from atio.predicate import bind, col
 from atio.storage import MemoryStorage
-from atio.table import datafiles
+from atio.table import datafiles, scan
+from tests.support.reads import noted
 
 SCHEMA = pa.schema(
     [
@@ -187,22 +188,37 @@ def test_any_condition(tables: list[Table], contents: list[pa.Table], where: Any
         assert table.snapshot().count(where) == expected.num_rows
 
 
+@pytest.mark.parametrize("values", [1, 20, 2**20])
+def test_row_groups_by_threads(tables: list[Table], values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large ones are read, a few columns at a time: the rows that match, and those not deleted."""
+    table = table_of([tables[3].to_arrow()], **{"parquet.row_group_rows": "7"})
+    table.delete("id % 5 = 1")
+    everything = table.to_arrow()
+    assert everything.num_rows == ROWS - ROWS // 5
+    monkeypatch.setattr(scan, "_SMALL", 0)
+    monkeypatch.setattr(read, "is_worth_threads", lambda *_: True)
+    monkeypatch.setattr(core, "_VALUES", values)
+    monkeypatch.setattr(core, "_DICTIONARY_ROWS", 0)
+    check_same(table.to_arrow(), everything)
+    check_same(table.to_arrow(["text", "point"]), everything.select(["text", "point"]))
+    for condition in CONDITIONS:
+        where = bind(condition, everything.schema)
+        for columns in (everything.column_names, ["kind", "id"], ["tags"]):
+            found = table.to_arrow(columns, where=condition)
+            check_same(found, where.filter(everything).select(columns))
+
+
 def test_files_and_row_groups_that_cannot_match_are_not_read(
     tables: list[Table], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[tuple[str, list[int]]] = []
+    read = noted(monkeypatch)
     opened: list[str] = []
-    parts_read, verified = FileParts.read, datafiles._verified
-
-    def reading(self: FileParts, columns: Any, groups: Any, *, threads: bool) -> pa.Table:
-        read.append((",".join(columns), list(groups)))
-        return parts_read(self, columns, groups, threads=threads)
+    verified = datafiles._verified
 
     def opening(storage: Any, file: Any, **options: Any) -> Any:
         opened.append(file.path)
         return verified(storage, file, **options)
 
-    monkeypatch.setattr(FileParts, "read", reading)
     monkeypatch.setattr(datafiles, "_verified", opening)
     one_by_one, in_groups = tables[1], tables[3]
     assert one_by_one.to_arrow(where="id = 30").num_rows == 1
@@ -213,7 +229,7 @@ def test_files_and_row_groups_that_cannot_match_are_not_read(
     assert len(opened) == 1, "files that match whole need not be read to count their rows"
     read.clear()
     assert in_groups.to_arrow(["id", "text"], where="id in (8, 50)").num_rows == 2
-    assert read == [("id", [1, 7]), ("text", [1, 7])]
+    assert read == [(["id"], [1, 7]), (["text"], [1, 7])]
     read.clear()
     assert in_groups.to_arrow(["text"], where="text = 'k1' and id < 14").num_rows > 0
     assert all(set(groups) <= {0, 1} for _, groups in read)

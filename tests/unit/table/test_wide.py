@@ -14,6 +14,7 @@ from atio import Table, col
 from atio.formats.base import Parts
 from atio.formats.parquet.read import FileParts
 from atio.table import planning
+from tests.support.reads import noted
 
 COLUMNS = 3_000
 ROWS = 800
@@ -75,22 +76,10 @@ def test_planning_looks_at_the_columns_of_the_condition_only(
 
 
 def test_a_condition_on_a_part_reads_its_column_alone(wide: Table, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = FileParts.read
-    chosen: list[str] = []
-
-    def counted(parts: FileParts, columns: Any, *rest: Any, **how: Any) -> pa.Table:
-        chosen.extend(columns)
-        return read(parts, columns, *rest, **how)
-
-    monkeypatch.setattr(FileParts, "read", counted)
-    monkeypatch.setattr(
-        FileParts,
-        "head",
-        lambda parts, columns, group, rows: counted(parts, columns, [group], threads=True).slice(0, rows),
-    )
+    read = noted(monkeypatch)
     found = wide.to_arrow(["c1"], where=col("n", "b", "c") == 17)
     assert found.num_rows == 1
-    assert sorted(chosen) == ["c1", "n"]
+    assert sorted(name for columns, _ in read for name in columns) == ["c1", "n"]
 
 
 def test_a_long_footer_is_vouched_for(wide: Table) -> None:
