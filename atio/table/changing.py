@@ -39,6 +39,7 @@ from atio.table.finding import Ask, DeleteFound, Finder, Found, StillSo, View, n
 from atio.table.keyed import NewKeys, key_of, new_keys
 from atio.table.keys import Keys, check_key
 from atio.table.matching import Matching
+from atio.table.planning import Planned
 from atio.table.sharing import append_changes
 from atio.table.stage import Staged, stage
 
@@ -223,7 +224,8 @@ class Changer:
             matching = Matching(self.objects, state.schema, names, condition)
             mask = one.mask
             if mask is None:
-                yield from matching.pieces(file, view.source(file), whole=False, threads=True)
+                planned = Planned(file, sure=True)
+                yield from matching.pieces(planned, view.source(file), whole=False, threads=True)
             else:
                 yield from matching.rows_at(file, view.source(file), mask)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from atio.columns import scalar
 from atio.errors import ConflictError, InputError
 from atio.predicate.bound import Bound, Field, Op, Value
 from atio.predicate.load import load
@@ -17,6 +18,8 @@ from atio.schema.bound import BoundSchema
 _SHOWN = 5
 _CLOSE = 8
 """Numbers between the least and the greatest, for each value, up to which a table of them is worth it."""
+_SPARSE = 8
+"""Ascending numbers, for each one that is sought, from which on it is worth to search for it."""
 
 
 def check_key(names: Sequence[str], schema: pa.Schema) -> None:
@@ -68,6 +71,10 @@ class Keys:
         """By column, its distinct values, sorted."""
         self._codes: list[pa.Array] = []
         """By column but the first, distinct codes of the columns so far."""
+        if rows.num_rows == 1:
+            self.values = columns
+            self._codes = [pa.repeat(scalar(0, pa.int64()), 1)] * (len(columns) - 1)
+            return
         codes = None
         for column in columns:
             distinct = _sorted(column.unique())
@@ -107,6 +114,8 @@ class Keys:
             return self.places(table).is_valid()
         found = _plain(table.column(self.names[0]))
         distinct = self.values[0]
+        if len(distinct) == 1:
+            return pc.fill_null(pc.equal(found, distinct[0]), scalar(False, pa.bool_()))
         if pa.types.is_integer(found.type):
             return _dense(found, distinct)
         return pc.is_in(found, value_set=distinct)
@@ -216,11 +225,31 @@ def _dense(values: pa.Array, distinct: pa.Array) -> pa.BooleanArray:
     inside = distinct.filter(pc.and_(pc.greater_equal(distinct, lower), pc.less_equal(distinct, upper)))
     if not len(inside):
         return pa.repeat(False, len(values))
+    if _SPARSE * len(inside) < len(values) and _is_ascending(values):
+        return _found(values, inside)
     last = upper.as_py() - lower.as_py()
     places = pc.subtract(inside, lower).cast(pa.int64())
     there = pc.inverse_permutation(places, max_index=last).is_valid()
     hits = there.take(pc.subtract(values, lower))
     return pc.fill_null(hits, False) if hits.null_count else hits
+
+
+def _is_ascending(values: pa.Array) -> bool:
+    """Whether each is greater than the one before, and Arrow (from 26 on) can make use of that."""
+    import pyarrow.compute as pc
+
+    if values.null_count or not hasattr(pc, "search_sorted"):
+        return False
+    return bool(pc.all(pc.less(values[:-1], values[1:])).as_py())
+
+
+def _found(values: pa.Array, sought: pa.Array) -> pa.BooleanArray:
+    """Which of the ascending values are among those sought, none of which is beyond the last one."""
+    import pyarrow.compute as pc
+
+    places = pc.search_sorted(values, sought)
+    hits = places.filter(pc.equal(values.take(places), sought)).cast(pa.int64())
+    return pc.inverse_permutation(hits, max_index=len(values) - 1).is_valid()
 
 
 def _paired(first: pa.Array, second: pa.Array, many: int) -> pa.Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TypeVar
 
 import pyarrow as pa
@@ -23,9 +24,10 @@ from atio.predicate.keep import kept
 from atio.schema.bound import BoundSchema
 from atio.schema.read import reader, source_columns
 from atio.table.datafiles import open_parts, spans
-from atio.table.planning import GroupStatistics
+from atio.table.planning import GroupStatistics, Planned
 
 T = TypeVar("T")
+_READ_ROWS = 2**20
 
 
 class Matching:
@@ -47,11 +49,14 @@ class Matching:
         self._others = [name for name in self._names if name not in set(self._tested)]
 
     def pieces(
-        self, file: DataFile, source: BoundSchema, *, whole: bool, threads: bool
+        self, planned: Planned, source: BoundSchema, *, whole: bool, threads: bool
     ) -> Iterator[pa.Table]:
         """The matching rows of a file: in one table if ``whole``, else a table a row group."""
-        with self._opened(file, source, threads=threads) as opened:
-            may, sure = opened.matches(self._condition)
+        with self._opened(planned.file, source, threads=threads) as opened:
+            if planned.sure or len(opened.rows) == 1:  # The file's own statistics were asked.
+                may, sure = [True] * len(opened.rows), [planned.sure] * len(opened.rows)
+            else:
+                may, sure = opened.matches(self._condition)
             groups = [group for group, possible in enumerate(may) if possible]
             for run in [groups] if whole and groups else [[group] for group in groups]:
                 every = all(sure[group] for group in run)
@@ -83,27 +88,27 @@ class Matching:
 
         ``seen`` gets the condition's columns of these rows; without it, they are read only where they decide.
         """
-
-        def test(group: int, rows: pa.Table) -> tuple[pa.BooleanArray, pa.Table | None]:
-            mask = self._mask(rows, opened.alive_in(group))
-            return mask, kept(rows, mask) if seen is not None and mask.true_count else None
-
         with self._opened(file, source, threads=threads) as opened:
             count = len(opened.rows)
             # The file's own statistics were asked.
             may, sure = opened.matches(self._condition) if count > 1 else ([True], [False])
             if seen is not None:
                 sure = [False] * count
-            wanted = [group for group in range(count) if may[group] and not sure[group]]
             masks: dict[int, pa.BooleanArray] = {}
-            for group, (mask, rows) in zip(wanted, opened.each(self._tested, wanted, test), strict=True):
-                masks[group] = mask
-                if seen is not None and rows is not None:
-                    seen(rows)
+            wanted = [group for group in range(count) if may[group] and not sure[group]]
+            for run in _runs(wanted, opened.rows):  # many at once: there are few columns
+                rows = opened.read(self._tested, run)
+                mask = self._mask(rows, opened.alive_in(*run))
+                if seen is not None and mask.true_count:
+                    seen(kept(rows, mask))
+                starts = accumulate((opened.rows[group] for group in run), initial=0)
+                masks |= {
+                    group: mask.slice(at, opened.rows[group]) for group, at in zip(run, starts, strict=False)
+                }
             for group in set(range(count)) - set(masks):
                 masks[group] = opened.all_or_none(group, every=sure[group])
             whole = [masks[group] for group in range(count)]
-        mask = whole[0] if len(whole) == 1 else pa.concat_arrays(whole)
+        mask = whole[0] if count == 1 else pa.concat_arrays(whole)
         return mask if mask.true_count else None
 
     def rows_at(self, file: DataFile, source: BoundSchema, mask: pa.BooleanArray) -> Iterator[pa.Table]:
@@ -155,9 +160,11 @@ class _Opened:
         may, sure = matches(condition, GroupStatistics(self._parts, self._source, self._target))
         return may.to_pylist(), sure.to_pylist()
 
-    def alive_in(self, group: int) -> pa.BooleanArray | None:
-        """Which rows of a group are not deleted; None: all."""
-        return None if self._vector is None else self._vector.alive(*self.spans[group])
+    def alive_in(self, *groups: int) -> pa.BooleanArray | None:
+        """Which rows of groups are not deleted; None: all."""
+        if self._vector is None:
+            return None
+        return pa.concat_arrays([self._vector.alive(*self.spans[group]) for group in groups])
 
     def all_or_none(self, group: int, *, every: bool) -> pa.BooleanArray:
         """A mask of a group: of all its rows that are not deleted, or of none."""
@@ -168,6 +175,10 @@ class _Opened:
         """The rows of groups that are not deleted."""
         if self._vector is not None:
             return self.picked(names, {group: self._vector.alive(*self.spans[group]) for group in groups})
+        return self.read(names, groups)
+
+    def read(self, names: list[str], groups: list[int]) -> pa.Table:
+        """All rows of groups."""
         there, convert = self._columns(names)
         rows = sum(self.rows[group] for group in groups)
         return convert(self._parts.read(there, groups, threads=self._threads) if there else rows_only(rows))
@@ -197,6 +208,20 @@ class _Opened:
         """Those that the file has, and what makes those of the version of them."""
         there = source_columns(self._source, self._target, names)
         return there, reader(self._source, self._target, names)
+
+
+def _runs(groups: Sequence[int], rows: Sequence[int]) -> Iterator[list[int]]:
+    """As many of the groups together as are worth a read, and no more than memory may hold."""
+    run: list[int] = []
+    total = 0
+    for group in groups:
+        if run and total + rows[group] > _READ_ROWS:
+            yield run
+            run, total = [], 0
+        run.append(group)
+        total += rows[group]
+    if run:
+        yield run
 
 
 def _end(mask: pa.BooleanArray) -> int:

@@ -190,8 +190,10 @@ class _OfFiles:
             None if pa.types.is_null(kind) else manifests.statistics(identity, each(place), kind)
             for place in (1, 2)
         )
-        counts = (manifests.statistics(identity, each(place), pa.int64()) for place in (3, 4))
-        return ColumnBounds(lower, upper, *counts)
+        nulls = manifests.statistics(identity, each(3), pa.int64())
+        counted = any(len(line) > 4 for line in lines)
+        nans = manifests.statistics(identity, each(4), pa.int64()) if counted else None
+        return ColumnBounds(lower, upper, nulls, nans)
 
 
 def _leaf_type(schema: pa.Schema, path: Path) -> pa.DataType:

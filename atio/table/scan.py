@@ -215,25 +215,20 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield from self._limited(self._in_order(matching))
 
     def _in_order(self, matching: Matching) -> Iterator[pa.Table]:
-        for file in self.files():
+        for planned in self._planned():
             with self.located():
-                yield from matching.pieces(file, self.source(file), whole=False, threads=True)
+                yield from matching.pieces(planned, self.source(planned.file), whole=False, threads=True)
 
     def _in_parallel(self, matching: Matching) -> Iterator[pa.Table]:
-        files = list(self.files())
-        if len(files) < 2:
-            for file in files:
-                with self.located():
-                    yield from matching.pieces(file, self.source(file), whole=True, threads=True)
-            return
-        from concurrent.futures import ThreadPoolExecutor
+        files = list(self._planned())
 
-        def read(file: DataFile) -> list[pa.Table]:
-            return list(matching.pieces(file, self.source(file), whole=True, threads=False))
+        def read(planned: Planned) -> list[pa.Table]:
+            source = self.source(planned.file)
+            return list(matching.pieces(planned, source, whole=True, threads=len(files) < 2))
 
-        threads = max(self._at_once(files), min(len(files), os.cpu_count() or 1))
-        with self.located(), ThreadPoolExecutor(threads) as pool:
-            for found in pool.map(read, files):
+        threads = self._at_once([planned.file for planned in files])
+        with self.located():
+            for found in ordered(read, files, max(threads, min(len(files), os.cpu_count() or 1))):
                 yield from found
 
     def to_reader(self, rows: int = BATCH_ROWS) -> pa.RecordBatchReader:
@@ -292,8 +287,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
                 total += planned.file.live
                 continue
             with self.located():
-                file = planned.file
-                pieces = matching.pieces(file, self.source(file), whole=True, threads=True)
+                pieces = matching.pieces(planned, self.source(planned.file), whole=True, threads=True)
                 total += sum(found.num_rows for found in pieces)
         return total
 

@@ -15,8 +15,8 @@ import pyarrow as pa
 from atio.errors import DamagedError
 from atio.formats.parquet.plan import ParquetPlan
 
-_DICTIONARY_ROWS = 2**13
-"""Below, it does not matter how text is read."""
+_DICTIONARY_ROWS = 2**16
+"""Of fewer, it does not matter how text is read."""
 _DICTIONARY_BYTES = 3
 """Bytes a value up to which a column has no other pages than those of its dictionary's indices."""
 
@@ -69,21 +69,30 @@ class Reader:
         self._verify = verify
         self._dictionaries: list[int] | None = None
 
-    def _ready(self) -> Any:
-        """The reader, told of which columns it is to read dictionaries."""
-        if self._dictionaries is None:
-            self._dictionaries = _dictionaries(self.metadata, self._plan)
-            if self._reader is None or self._dictionaries:
+    def _ready(self, leaves: Sequence[int] | None, rows: int) -> Any:
+        """The reader, told of which columns it is to read dictionaries if these are among so many rows'."""
+        texts = set(self._plan.texts)
+        has_texts = bool(texts) and (leaves is None or not texts.isdisjoint(leaves))
+        if self._dictionaries is None and has_texts and rows >= _DICTIONARY_ROWS:
+            self._dictionaries = _dictionaries(self.metadata, self._plan.texts)
+            if self._dictionaries:
                 self._reader = _opened(self._file, self._verify, self.metadata, self._dictionaries)
+        if self._reader is None:
+            self._reader = _opened(self._file, self._verify, self.metadata)
         return self._reader
+
+    def _rows(self, groups: Sequence[int]) -> int:
+        return sum(self.metadata.row_group(group).num_rows for group in groups)
 
     def all(self, leaves: list[int] | None, *, threads: bool) -> pa.Table:
         """All row groups; of these leaf columns, or of all."""
-        return self._plain(self._ready().read_all(leaves, use_threads=threads))
+        reader = self._ready(leaves, self.metadata.num_rows)
+        return self._plain(reader.read_all(leaves, use_threads=threads))
 
     def groups(self, groups: Sequence[int], leaves: list[int] | None, *, threads: bool) -> pa.Table:
         """Some row groups."""
-        return self._plain(self._ready().read_row_groups(list(groups), leaves, use_threads=threads))
+        reader = self._ready(leaves, self._rows(groups))
+        return self._plain(reader.read_row_groups(list(groups), leaves, use_threads=threads))
 
     def picked(
         self, group: int, spans: Sequence[Sequence[int]], mask: pa.BooleanArray, *, threads: bool
@@ -95,7 +104,7 @@ class Reader:
         """
         from atio.predicate.keep import kept
 
-        reader = self._ready()
+        reader = self._ready([leaf for span in spans for leaf in span], len(mask))
         fields: list[pa.Field] = []
         columns: list[pa.ChunkedArray] = []
         for leaves in _portions(spans, len(mask)):
@@ -107,7 +116,8 @@ class Reader:
 
     def batches(self, group: int, leaves: list[int], rows: int) -> Iterator[pa.Table]:
         """A row group, in pieces of at most so many rows."""
-        for batch in self._ready().iter_batches(rows, [group], leaves, use_threads=True):
+        reader = self._ready(leaves, min(rows, self._rows([group])))
+        for batch in reader.iter_batches(rows, [group], leaves, use_threads=True):
             yield self._plain(pa.Table.from_batches([batch]))
 
     def _plain(self, table: pa.Table) -> pa.Table:
@@ -152,12 +162,10 @@ def _opened(file: pa.NativeFile, verify: bool, metadata: Any = None, dictionarie
     return reader
 
 
-def _dictionaries(metadata: Any, plan: ParquetPlan) -> list[int]:
-    """The leaf columns of text that are stored in dictionaries throughout."""
-    if metadata.num_rows < _DICTIONARY_ROWS or not plan.texts:
-        return []
+def _dictionaries(metadata: Any, texts: Sequence[int]) -> list[int]:
+    """The leaf columns, of these of text, that are stored in dictionaries throughout."""
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    return [leaf for leaf in plan.texts if all(_has_only_indices(group.column(leaf)) for group in groups)]
+    return [leaf for leaf in texts if all(_has_only_indices(group.column(leaf)) for group in groups)]
 
 
 def _has_only_indices(chunk: Any) -> bool:
