@@ -67,18 +67,14 @@ class Keys:
         self._rows = rows
         self._check_nulls()
         columns = [_plain(column) for column in rows.columns]
-        self.values: list[pa.Array] = []
+        self.values = [_sorted(column.unique()) for column in columns]
         """By column, its distinct values, sorted."""
         self._codes: list[pa.Array] = []
         """By column but the first, distinct codes of the columns so far."""
-        if rows.num_rows == 1:
-            self.values = columns
-            self._codes = [pa.repeat(scalar(0, pa.int64()), 1)] * (len(columns) - 1)
+        if len(columns) == 1 and len(self.values[0]) == rows.num_rows:
             return
         codes = None
-        for column in columns:
-            distinct = _sorted(column.unique())
-            self.values.append(distinct)
+        for column, distinct in zip(columns, self.values, strict=True):
             places = _place(column, distinct)
             if codes is not None:
                 places = _paired(codes, places, len(distinct))

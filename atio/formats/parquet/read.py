@@ -12,7 +12,7 @@ from atio.formats.base import ColumnStats, MaskOf, T, Work
 from atio.formats.blocks import KEY, Blocks, chunks
 from atio.formats.errors import decoding
 from atio.formats.parquet.core import Reader
-from atio.formats.parquet.plan import FEW_COLUMNS, ParquetPlan, group_stats
+from atio.formats.parquet.plan import ParquetPlan, group_stats
 from atio.formats.plan import rows_only
 from atio.formats.source import Sparse, opened
 from atio.storage.parallel import ordered
@@ -36,7 +36,7 @@ class _One(Protocol[R_co]):
 class Part:
     """A reader of parts of a file.
 
-    The hashes of the blocks that they lie in vouch for them. Bytes in memory were hashed by the caller.
+    The hashes of the blocks that they lie in vouch for them, or where there are none the pages' checksums.
     """
 
     def __init__(
@@ -46,18 +46,17 @@ class Part:
         plan: ParquetPlan,
         metadata: Any = None,
     ) -> None:
-        self.reader = Reader(file, plan, verify=True, metadata=metadata)
+        in_memory = isinstance(source, pa.Buffer)
+        self.reader = Reader(file, plan, verify=in_memory, metadata=metadata)
         self._elsewhere = isinstance(source, Sparse)
         self._blocks = None
-        if isinstance(source, str | Sparse):
-            listed = (self.reader.metadata.metadata or {}).get(KEY)
-            if isinstance(source, Sparse):
-                self._blocks = Blocks(file, listed or b"", source.fetch)
-            elif listed is not None:
-                self._blocks = Blocks(file, listed)
-        # No need for the pages' checksums then; but of many columns another reader costs more than those.
-        if self._blocks is not None and plan.columns <= FEW_COLUMNS:
-            self.reader = Reader(file, plan, verify=False, metadata=self.reader.metadata)
+        listed = None if in_memory else (self.reader.metadata.metadata or {}).get(KEY)
+        if isinstance(source, Sparse):
+            self._blocks = Blocks(file, listed or b"", source.fetch)
+        elif listed is not None:
+            self._blocks = Blocks(file, listed)
+        elif not in_memory:
+            self.reader = Reader(file, plan, verify=True, metadata=self.reader.metadata)
 
     def verify(self, leaves: list[int], groups: Sequence[int]) -> None:
         if self._blocks is not None:
