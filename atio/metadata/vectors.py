@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pyarrow as pa
 
@@ -173,18 +173,22 @@ def _listed(data: bytes) -> Iterator[tuple[int, int, int, int, bool]]:
 
 def encode(dead: pa.BooleanArray) -> bytes:
     """The bitmap of the rows that are true, of a mask of all rows of a data file without nulls."""
-    keys, contents = [], []
-    for key in range(-(-len(dead) // _SPAN)):
-        part = dead.slice(key * _SPAN, _SPAN)
-        cardinality = part.true_count
-        if cardinality:
-            keys.append((key, cardinality - 1))
-            contents.append(_content(part, cardinality))
+    import pyarrow.compute as pc
+
+    parts = [dead.slice(start, _SPAN) for start in range(0, len(dead), _SPAN)]
+    counts = [part.true_count for part in parts]
+    keys = [(key, count - 1) for key, count in enumerate(counts) if count]
     if keys and keys[-1][0] >= _SPAN:
         raise UnsupportedError(
             f"a data file of {len(dead)} rows is too long for single ones to be deleted",
             hint="compact() with a smaller target_size makes shorter ones",
         )
+    if max(counts, default=0) <= _SPARSE:  # the places of all at once, of which 16 bits are kept
+        places = pc.indices_nonzero(dead).cast(pa.uint16(), safe=False).buffers()[1].to_pybytes()
+        bounds = pairwise(accumulate((2 * count for count in counts), initial=0))
+        contents = [places[start:end] for start, end in bounds if start < end]
+    else:
+        contents = [_content(part, count) for part, count in zip(parts, counts, strict=True) if count]
     head = struct.pack("<II", _NO_RUNS, len(keys)) + b"".join(struct.pack("<HH", *one) for one in keys)
     ends = accumulate(map(len, contents), initial=len(head) + 4 * len(keys))
     offsets = [offset for offset, _ in zip(ends, contents, strict=False)]

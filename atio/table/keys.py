@@ -67,7 +67,7 @@ class Keys:
         self._rows = rows
         self._check_nulls()
         columns = [_plain(column) for column in rows.columns]
-        self.values = [_sorted(column.unique()) for column in columns]
+        self.values = [_distinct(column) for column in columns]
         """By column, its distinct values, sorted."""
         self._codes: list[pa.Array] = []
         """By column but the first, distinct codes of the columns so far."""
@@ -196,10 +196,13 @@ def _plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return load(whole)
 
 
-def _sorted(values: pa.Array) -> pa.Array:
+def _distinct(values: pa.Array) -> pa.Array:
+    """Each value once, in order."""
     import pyarrow.compute as pc
 
-    return values.take(pc.array_sort_indices(values))
+    found = values.take(pc.array_sort_indices(values))
+    new = pc.not_equal(found[:-1], found[1:])
+    return found if new.true_count == len(new) else pa.concat_arrays([found[:1], found[1:].filter(new)])
 
 
 def _place(values: pa.Array, distinct: pa.Array) -> pa.Array:
@@ -214,6 +217,10 @@ def _dense(values: pa.Array, distinct: pa.Array) -> pa.BooleanArray:
 
     if not pa.types.is_unsigned_integer(values.type):
         values, distinct = values.cast(pa.int64()), distinct.cast(pa.int64())
+    if _is_ascending(values):
+        start, end = pc.search_sorted(distinct, pa.concat_arrays([values[:1], values[-1:]])).to_pylist()
+        if _SPARSE * (end - start) < len(values):
+            return _found(values, distinct[start : end + 1])
     bounds = pc.min_max(values)
     lower, upper = bounds["min"], bounds["max"]
     if not lower.is_valid or upper.as_py() - lower.as_py() >= _CLOSE * len(values):
@@ -221,8 +228,6 @@ def _dense(values: pa.Array, distinct: pa.Array) -> pa.BooleanArray:
     inside = distinct.filter(pc.and_(pc.greater_equal(distinct, lower), pc.less_equal(distinct, upper)))
     if not len(inside):
         return pa.repeat(False, len(values))
-    if _SPARSE * len(inside) < len(values) and _is_ascending(values):
-        return _found(values, inside)
     last = upper.as_py() - lower.as_py()
     places = pc.subtract(inside, lower).cast(pa.int64())
     there = pc.inverse_permutation(places, max_index=last).is_valid()
@@ -240,12 +245,15 @@ def _is_ascending(values: pa.Array) -> bool:
 
 
 def _found(values: pa.Array, sought: pa.Array) -> pa.BooleanArray:
-    """Which of the ascending values are among those sought, none of which is beyond the last one."""
+    """Which of the ascending values are among the ascending ones sought; only their last may be greater."""
     import pyarrow.compute as pc
 
-    places = pc.search_sorted(values, sought)
-    hits = places.filter(pc.equal(values.take(places), sought)).cast(pa.int64())
-    return pc.inverse_permutation(hits, max_index=len(values) - 1).is_valid()
+    places = pc.search_sorted(values, sought).cast(pa.int64())
+    last = len(values) - 1
+    if len(sought) and places[-1].as_py() > last:
+        places, sought = places[:-1], sought[:-1]
+    hits = places.filter(pc.equal(values.take(places), sought))
+    return pc.inverse_permutation(hits, max_index=last).is_valid()
 
 
 def _paired(first: pa.Array, second: pa.Array, many: int) -> pa.Array:
