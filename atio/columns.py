@@ -31,9 +31,9 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """
     data: list[Buffer]
     if kind in _INTEGERS:
-        data = [_buffer(values, _INTEGERS[kind], 0)]
+        data = [_filled(values, _INTEGERS[kind], 0)]
     elif kind in _FLOATS:
-        data = [_buffer(values, _FLOATS[kind], 0.0)]
+        data = [_filled(values, _FLOATS[kind], 0.0)]
     elif kind == pa.bool_():
         data = [_bits(values)]
     elif kind in (pa.string(), pa.binary()):
@@ -63,12 +63,7 @@ def scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     return column([value], stored).view(kind)[0]
 
 
-def filled(table: pa.Table) -> list[pa.RecordBatch]:
-    """The rows of a table, without empty batches: given one first, Arrow's CSV writer writes garbage."""
-    return [batch for batch in table.to_batches() if batch.num_rows]
-
-
-def _buffer(values: Sequence[Any], code: str, empty: float) -> Buffer:
+def _filled(values: Sequence[Any], code: str, empty: float) -> Buffer:
     return memoryview(array(code, [empty if value is None else value for value in values]))
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types as pt
 
-from atio.columns import filled
 from atio.formats import text
 from atio.formats.base import FileWriter, Out
 from atio.formats.plan import Plan, rows_only
@@ -35,6 +34,14 @@ def rule(type_: pa.DataType) -> Recoding:
     if recoding is None:
         raise RefusedError(type_)
     return recoding
+
+
+def filled(table: pa.Table) -> list[pa.RecordBatch]:
+    """The rows of a table, without empty batches.
+
+    Given one first, and no header, Arrow 26 writes memory that nobody has filled.
+    """
+    return [batch for batch in table.to_batches() if batch.num_rows]
 
 
 class _Writer(RecodedWriter):

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pyarrow import types as pt
 
-from atio.columns import filled
 from atio.errors import UnsupportedError
+from atio.formats.csv import filled
 from atio.writers.cells import Encoded, Native
 from atio.writers.files import Cells, Draft, FileWriter, for_frames
 from atio.writers.kinds import Kind
