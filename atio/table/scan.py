@@ -215,7 +215,8 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             yield from self._limited(self._in_order(matching))
 
     def _in_order(self, matching: Matching) -> Iterator[pa.Table]:
-        for planned in self._planned():
+        # Of few rows it is not worth to know.
+        for planned in self._planned(sure=self.limit is None):
             with self.located():
                 yield from matching.pieces(planned, self.source(planned.file), whole=False, threads=True)
 
