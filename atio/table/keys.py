@@ -155,8 +155,9 @@ class Keys:
         often = counts.field(0).filter(pc.greater(counts.field(1), 1))
         first = pc.index_in(often.slice(0, _SHOWN), value_set=codes)
         shown = self.shown(self._rows.take(first))
+        many = f"{len(often)} keys are" if len(often) > 1 else "1 key is"
         raise InputError(
-            f"{len(often)} keys are there more than once in the data, such as {shown}",
+            f"{many} there more than once in the data, such as {shown}",
             column=self.names[0],
             hint="keep one row of each key",
         )

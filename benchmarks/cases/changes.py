@@ -1,4 +1,4 @@
-"""Changing rows: upserts into 2 million, deletes of 1 % of 6 million and the scan after them, get by key."""
+"""Changing rows: upserts into 2 million, a delete of 1 % of 6 million and the scan after it, get, feed."""
 
 import shutil
 from pathlib import Path
@@ -12,6 +12,7 @@ def run(bench: Bench) -> None:
     upserts(bench)
     deletes(bench)
     gets(bench)
+    feeds(bench)
 
 
 def upserts(bench: Bench) -> None:
@@ -93,3 +94,22 @@ def gets(bench: Bench) -> None:
         workers["atio"].call("rows", root=root, rows=rows, key=True)
         laps = workers["atio"].call("gets", root=root, rows=rows, count=bench.pick(101, 21))
         bench.report.rows.append(Row("get(key)", median({"atio": laps}, "atio", 1e3), "ms", budget=5))
+
+
+def feeds(bench: Bench) -> None:
+    """The newest 100 versions of many, beside those of few."""
+    with bench.workers("atio") as workers:
+        if "atio" not in workers:
+            return
+        worker = workers["atio"]
+        roots = {"old": bench.old_table(worker), "young": bench.fresh("young")}
+        worker.call("appends", root=roots["young"], first=0, count=200)
+        laps = {
+            name: lambda _, root=root: worker.call("feed", root=root, versions=100)
+            for name, root in roots.items()
+        }
+        bench.interleave(1, laps)  # a first, cold one of each
+        found = bench.interleave(bench.pick(15, 5), laps)
+        old, young = (median(found, name, 1e3) for name in ("old", "young"))
+        what = f"feed of 100 versions of {bench.versions:,}"
+        bench.report.rows.append(Row(what, old, "ms", "of 200", young, 1.2))

@@ -125,6 +125,17 @@ class Atio(Subject):
             laps.append(seconds)
         return laps
 
+    def do_feed(self, root: str, versions: int) -> float:
+        """Open the table and read what the newest versions changed."""
+
+        def feed() -> int:
+            table = Table.open(root)
+            return table.changes(since=table.version - versions).read_all().num_rows
+
+        seconds, rows = lap(feed)
+        assert rows == versions * 100, rows
+        return seconds
+
     def do_scan(self, root: str, columns: list[str] | None, checked: bool) -> float:
         """Open the table and read columns; without the checks of data files only for comparison."""
         self.do_release()

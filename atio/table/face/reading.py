@@ -41,6 +41,10 @@ class Reading(Versions):
         """Shorthand for ``snapshot().scan(…)``."""
         return self.snapshot().scan(columns, limit, where=where)
 
+    def count(self, where: Where | None = None) -> int:
+        """Shorthand for ``snapshot().count(…)``."""
+        return self.snapshot().count(where)
+
     def to_arrow(
         self, columns: Sequence[str] | None = None, limit: int | None = None, *, where: Where | None = None
     ) -> pa.Table:
