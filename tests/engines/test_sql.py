@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import multiprocessing
 import os
 import sys
@@ -350,6 +351,7 @@ def _count(url: str, answers: Any) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_makes_its_own_sandbox(table: Table) -> None:
     assert len(table.sql("select * from t").to_arrow()) == 5
+    gc.collect()  # A child that came to collect another test's DuckDB would crash: its threads are not there.
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     process = context.Process(target=_count, args=(table.url, answers))
