@@ -10,10 +10,12 @@ import pyarrow.compute as pc
 
 def kept(table: pa.Table, mask: pa.Array | pa.ChunkedArray) -> pa.Table:
     """The rows where ``mask`` is true."""
-    few = 2 * (pc.sum(mask).as_py() or 0) < len(mask)
+    count = pc.sum(mask).as_py() or 0
+    if count == len(mask):
+        return table
     try:
         # Arrow takes rows of a table by their places: of most of them, columns by the mask take half as long.
-        if few or not table.num_columns:
+        if 2 * count < len(mask) or not table.num_columns:
             return table.filter(mask)
         columns = [_bare(column).filter(mask) for column in table.columns]
         return pa.Table.from_arrays(columns, schema=table.schema)

@@ -24,9 +24,7 @@ def picked(table: pa.Table, mask: pa.BooleanArray) -> pa.Table:
 
     if not table.num_columns:
         return rows_only(mask.true_count)
-    if mask.true_count == len(mask):
-        return table
-    if len(mask) <= _PIECE:
+    if len(mask) <= _PIECE or mask.true_count == len(mask):
         return kept(table, mask)
     from concurrent.futures import ThreadPoolExecutor
 

@@ -303,12 +303,17 @@ def read_files(
         for file in files:
             with Located(file=file.path):
                 sources.append(pa.py_buffer(whole_file(storage, file)))
-        chosen = None if list(columns) == schema.names else columns
+        chosen = _chosen(columns, schema)
         with suppress(AtioError):  # One by one, the error names its file.
             table = get_format(files[0].format).read_each(sources, schema, chosen)
             if table.num_rows == rows:
                 return table
     return pa.concat_tables([read_file(storage, file, schema, columns, threads=False) for file in files])
+
+
+def _chosen(columns: Sequence[str], schema: pa.Schema) -> Sequence[str] | None:
+    """As formats ask for columns: None for all in order."""
+    return None if list(columns) == schema.names else columns
 
 
 def decode_file(
@@ -321,7 +326,7 @@ def decode_file(
 ) -> pa.Table:
     """As ``read_file``, of bytes that were verified, or a path whose partial reads verify themselves."""
     try:
-        chosen = None if list(columns) == schema.names else columns
+        chosen = _chosen(columns, schema)
         table = get_format(file.format).read(source, schema, chosen, threads=threads)
     except AtioError as error:
         raise error.at(file=file.path) from error.__cause__
@@ -357,7 +362,7 @@ def read_batches(
         return
     found = 0
     try:
-        chosen = None if list(columns) == schema.names else columns
+        chosen = _chosen(columns, schema)
         source = _verified(storage, file, partial=True)  # mapped and hashed, all of it would be in memory
         for table in get_format(file.format).batches(source, schema, chosen, rows=rows):
             found += table.num_rows
@@ -389,9 +394,9 @@ def open_parts(
         raise error.at(file=file.path) from error.__cause__
 
 
-def spans(parts: Parts) -> list[tuple[int, int]]:
-    """Of each row group, where its rows start, and how many they are."""
-    return list(zip(accumulate(parts.rows, initial=0), parts.rows, strict=False))
+def spans(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Of row groups of so many rows, where each starts, and how many they are."""
+    return list(zip(accumulate(rows, initial=0), rows, strict=False))
 
 
 def _verified(storage: Storage, file: DataFile, *, partial: bool) -> pa.Buffer | str | Sparse:

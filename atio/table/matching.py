@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from typing import TypeVar
 
 import pyarrow as pa
@@ -101,13 +100,12 @@ class Matching:
                 mask = self._mask(rows, opened.alive_in(*run))
                 if seen is not None and mask.true_count:
                     seen(kept(rows, mask))
-                starts = accumulate((opened.rows[group] for group in run), initial=0)
-                masks |= {
-                    group: mask.slice(at, opened.rows[group]) for group, at in zip(run, starts, strict=False)
-                }
-            for group in set(range(count)) - set(masks):
-                masks[group] = opened.all_or_none(group, every=sure[group])
-            whole = [masks[group] for group in range(count)]
+                places = spans([opened.rows[group] for group in run])
+                masks |= {group: mask.slice(*place) for group, place in zip(run, places, strict=True)}
+            whole = [
+                masks[group] if group in masks else opened.all_or_none(group, every=sure[group])
+                for group in range(count)
+            ]
         mask = whole[0] if count == 1 else pa.concat_arrays(whole)
         return mask if mask.true_count else None
 
@@ -153,7 +151,7 @@ class _Opened:
         self._vector = vector
         self._threads = threads
         self.rows = parts.rows
-        self.spans = spans(parts)
+        self.spans = spans(parts.rows)
 
     def matches(self, condition: Bound) -> tuple[list[bool], list[bool]]:
         """Of each row group, whether rows may match, and whether all surely do."""

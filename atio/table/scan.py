@@ -323,7 +323,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             return found if vector is None else without(found, vector, 0)
         partial = len(columns) < len(schema)
         with open_parts(self.objects.storage, file, schema, partial=partial) as parts:
-            starts = spans(parts)
+            starts = spans(parts.rows)
 
             def alive(group: int) -> pa.BooleanArray:
                 return vector.alive(*starts[group])
@@ -331,7 +331,7 @@ class Scan(Doors, msgspec.Struct, frozen=True):
             return convert(parts.picked(columns, range(len(starts)), alive, threads=True))
 
     def _run(self, files: list[DataFile]) -> pa.Table:
-        """Several of ``_runs``."""
+        """All rows of several files that ``_runs`` put together."""
         schema, columns, convert = self._plan(files[0])
         return convert(read_files(self.objects.storage, files, schema, columns))
 

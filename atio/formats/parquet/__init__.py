@@ -80,8 +80,7 @@ class ParquetFormat(Format):
                         read.all_in_parallel(source, plan, reader.metadata, None, groups), None
                     )
                 return plan.decode(read.read_all(reader, plan, None, threads=threads), None)
-            order = sorted(set(positions))
-            leaves = [leaf for i in order for leaf in plan.spans[i]]
+            order, leaves = plan.chosen(positions)
             part = read.Part(source, file, plan)
             part.verify(leaves, range(part.reader.metadata.num_row_groups))
             table = plan.decode(read.read_all(part.reader, plan, leaves, threads=threads), order)
@@ -92,8 +91,7 @@ class ParquetFormat(Format):
     ) -> pa.Table:
         plan = self._plans(schema)
         positions = plan.positions(columns)
-        order = None if positions is None else sorted(set(positions))
-        leaves = None if order is None else [leaf for i in order for leaf in plan.spans[i]]
+        order, leaves = (None, None) if positions is None else plan.chosen(positions)
         with decoding("parquet"):
             tables = [read.in_memory(source, plan, leaves) for source in sources]
             return plan.arranged(plan.decode(pa.concat_tables(tables), order), positions)
@@ -109,8 +107,7 @@ class ParquetFormat(Format):
     ) -> Iterator[pa.Table]:
         plan = self._plans(schema)
         chosen = plan.positions(columns)
-        order = sorted(set(range(len(schema)) if chosen is None else chosen))
-        leaves = [leaf for i in order for leaf in plan.spans[i]]
+        order, leaves = plan.chosen(chosen)
         with opened(source) as file:
             with decoding("parquet"):
                 pieces = read.iterate(read.Part(source, file, plan), leaves, rows)

@@ -71,10 +71,13 @@ class Reader:
 
     def _ready(self, leaves: Sequence[int] | None, rows: int) -> Any:
         """The reader, told of which columns it is to read dictionaries if these are among so many rows'."""
-        texts = set(self._plan.texts)
-        has_texts = bool(texts) and (leaves is None or not texts.isdisjoint(leaves))
-        if self._dictionaries is None and has_texts and rows >= _DICTIONARY_ROWS:
-            self._dictionaries = _dictionaries(self.metadata, self._plan.texts)
+        texts = self._plan.texts
+        if (
+            self._dictionaries is None
+            and rows >= _DICTIONARY_ROWS
+            and (leaves is None or not set(texts).isdisjoint(leaves))
+        ):
+            self._dictionaries = _dictionaries(self.metadata, texts)
             if self._dictionaries:
                 self._reader = _opened(self._file, self._verify, self.metadata, self._dictionaries)
         if self._reader is None:

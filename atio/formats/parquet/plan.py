@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -101,6 +102,11 @@ class ParquetPlan(Plan):
             self.spans.append(range(start, self._count))
         self.columns = self._count
         self.nested = any(pt.is_nested(field.type) for field in self.stored)
+
+    def chosen(self, positions: Sequence[int] | None) -> tuple[list[int], list[int]]:
+        """Columns, all or those at these positions, in the file's order, and their leaf columns."""
+        order = sorted(set(range(len(self.spans)) if positions is None else positions))
+        return order, [leaf for i in order for leaf in self.spans[i]]
 
     @cached_property
     def paths(self) -> list[str]:

@@ -46,16 +46,16 @@ class Part:
         plan: ParquetPlan,
         metadata: Any = None,
     ) -> None:
-        in_memory = isinstance(source, pa.Buffer)
-        self.reader = Reader(file, plan, verify=in_memory, metadata=metadata)
+        is_held = isinstance(source, pa.Buffer)
+        self.reader = Reader(file, plan, verify=is_held, metadata=metadata)
         self._elsewhere = isinstance(source, Sparse)
         self._blocks = None
-        listed = None if in_memory else (self.reader.metadata.metadata or {}).get(KEY)
+        listed = None if is_held else (self.reader.metadata.metadata or {}).get(KEY)
         if isinstance(source, Sparse):
             self._blocks = Blocks(file, listed or b"", source.fetch)
         elif listed is not None:
             self._blocks = Blocks(file, listed)
-        elif not in_memory:
+        elif not is_held:
             self.reader = Reader(file, plan, verify=True, metadata=self.reader.metadata)
 
     def verify(self, leaves: list[int], groups: Sequence[int]) -> None:
@@ -155,8 +155,8 @@ class FileParts:
         """Columns in the file's order, in the order given, and their leaves."""
         positions = self._plan.positions(columns)
         assert positions is not None
-        order = sorted(set(positions))
-        return order, positions, [leaf for i in order for leaf in self._plan.spans[i]]
+        order, leaves = self._plan.chosen(positions)
+        return order, positions, leaves
 
 
 def _read_groups(
@@ -224,8 +224,7 @@ def fetched(
     source: Sparse, file: pa.NativeFile, plan: ParquetPlan, positions: Sequence[int] | None
 ) -> pa.Table:
     """Columns of a file that is elsewhere: row groups are fetched at once, each decoded when it is there."""
-    order = sorted(set(range(len(plan.spans)) if positions is None else positions))
-    leaves = [leaf for i in order for leaf in plan.spans[i]]
+    order, leaves = plan.chosen(positions)
     metadata = Reader(file, plan, verify=False).metadata
     if not leaves:
         return plan.arranged(plan.decode(rows_only(metadata.num_rows), order), positions)
